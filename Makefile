@@ -1,0 +1,76 @@
+# The front door. `make help` lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+UV := $(shell command -v uv || echo .local/uv/bin/uv)
+BIN := .venv/bin
+PACKAGES := operator agents/gpu agents/bench simulator dashboards demo localcluster
+CODE := $(addsuffix /src,$(PACKAGES)) scripts
+WORKERS ?= 2
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.local/uv/bin/uv:
+	python3 -m venv .local/uv
+	.local/uv/bin/pip install --quiet uv
+
+.PHONY: setup
+setup: .venv/.ready ## Make the virtual environment from requirements.lock
+
+.venv/.ready: requirements.lock $(addsuffix /pyproject.toml,$(PACKAGES)) | $(UV)
+	$(UV) venv --quiet --allow-existing .venv
+	$(UV) pip sync --quiet --require-hashes requirements.lock
+	$(UV) pip install --quiet --no-deps $(foreach package,$(PACKAGES),--editable ./$(package))
+	touch $@
+
+.PHONY: lock
+lock: | $(UV) ## Resolve the dependencies anew and write the lock files
+	UV=$(UV) python3 scripts/lock.py
+
+.PHONY: generate
+generate: setup ## Write what is generated: CRD, dashboards, reference docs
+	$(BIN)/python scripts/generate.py
+
+.PHONY: check
+check: setup ## Lint, types, room contracts, and that generated files are up to date
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(CODE)
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/generate.py --check
+
+.PHONY: test
+test: setup ## Run every test that this machine can run
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not cluster" tests
+	$(BIN)/pytest -p no:randomly -m cluster tests
+
+.PHONY: test-unit
+test-unit: setup ## Run the tests that need no cluster
+	$(BIN)/pytest -n $(WORKERS) -m "not api and not cluster and not chart" tests
+
+.PHONY: test-api
+test-api: setup ## Run the tests on a real API server
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m api tests
+
+.PHONY: test-cluster
+test-cluster: setup ## Run the tests on a real node (root)
+	$(BIN)/pytest -p no:randomly -m cluster tests
+
+.PHONY: images
+images: setup ## Build the images and load them into the local cluster, or push them to IMAGE_REGISTRY
+	$(BIN)/python scripts/images.py
+
+.PHONY: demo
+demo: setup ## See it work: cluster, chart, deployment, traffic, scaling
+	$(BIN)/autoglm-demo up
+
+.PHONY: demo-down
+demo-down: setup ## Remove what the demo made
+	$(BIN)/autoglm-demo down
+
+.PHONY: bench
+bench: setup ## Measure and print every figure (takes about 20 minutes)
+	$(BIN)/python bench/run.py
