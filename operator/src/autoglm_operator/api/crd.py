@@ -1,0 +1,170 @@
+"""pydantic models → CustomResourceDefinition with a structural schema."""
+
+from typing import Any, Final
+
+from autoglm_operator.api import names
+from autoglm_operator.api.status import Status
+from autoglm_operator.api.v1alpha1 import ApiModel, Spec
+from autoglm_operator.api.validation import RULES, Rule
+
+HEADER: Final = "# Generated from operator/src/autoglm_operator/api by `make generate`; do not edit.\n"
+
+PRINTER_COLUMNS: Final = (
+    {
+        "name": "Ready",
+        "type": "string",
+        "jsonPath": '.status.conditions[?(@.type=="Ready")].status',
+        "description": "Whether every wanted replica answers requests.",
+    },
+    {
+        "name": "Replicas",
+        "type": "integer",
+        "jsonPath": ".status.readyReplicas",
+        "description": "Replicas that answer requests.",
+    },
+    {"name": "Desired", "type": "integer", "jsonPath": ".spec.replicas", "description": "Replicas wanted."},
+    {
+        "name": "Model",
+        "type": "string",
+        "jsonPath": ".status.modelName",
+        "description": "Name that clients write.",
+    },
+    {"name": "Engine", "type": "string", "jsonPath": ".spec.engine.type", "description": "Inference engine."},
+    {
+        "name": "GPU",
+        "type": "string",
+        "jsonPath": ".spec.resources.gpu.product",
+        "description": "GPU product.",
+    },
+    {
+        "name": "P99 TTFT",
+        "type": "string",
+        "jsonPath": ".status.autoscaling.ttftP99",
+        "description": "99th percentile of the time to first token.",
+    },
+    {
+        "name": "Reason",
+        "type": "string",
+        "priority": 1,
+        "jsonPath": '.status.conditions[?(@.type=="Ready")].message',
+        "description": "Why it is, or is not, ready.",
+    },
+    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+)
+
+
+def _inline(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """Return `schema` with references resolved and what Kubernetes does not take removed or rewritten."""
+    if "$ref" in schema:
+        target = definitions[schema["$ref"].rsplit("/", 1)[1]]
+        schema = {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
+    if "anyOf" in schema:
+        schema = _optional(schema)
+        return _inline(schema, definitions)
+    schema = {key: value for key, value in schema.items() if key not in {"title", "additionalProperties", "anyOf"}}
+    if schema.get("default", ...) is None:
+        del schema["default"]
+    for bound in ("minimum", "maximum"):
+        exclusive = "exclusive" + bound.capitalize()
+        if exclusive in schema:
+            schema[bound], schema[exclusive] = schema[exclusive], True
+    if "properties" in schema:
+        schema["properties"] = {key: _inline(value, definitions) for key, value in schema["properties"].items()}
+    if "items" in schema:
+        schema["items"] = _inline(schema["items"], definitions)
+    if "default" in schema:
+        # Complete, because the API server checks the rules on a default before it fills in those below it.
+        schema["default"] = _non_null(schema["default"])
+    return schema
+
+
+def _non_null(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _non_null(item) for key, item in value.items() if item is not None}
+    return value
+
+
+def _optional(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return `X | None` as X: an absent field is what `None` means."""
+    options = [option for option in schema["anyOf"] if option.get("type") != "null"]
+    if len(options) != 1:
+        raise ValueError(f"a union of several types has no structural schema: {schema}")
+    outer = {key: value for key, value in schema.items() if key != "anyOf"}
+    return {**options[0], **outer}
+
+
+def _schema(model: type[ApiModel]) -> dict[str, Any]:
+    raw = model.model_json_schema(by_alias=True, mode="validation")
+    return _inline(raw, raw.get("$defs", {})) | {"type": "object"}
+
+
+def _place(root: dict[str, Any], rule: Rule) -> None:
+    target = root
+    for key in rule.path:
+        target = target["properties"][key]
+    entry = {"rule": rule.cel, "message": rule.message}
+    if rule.field:
+        entry["fieldPath"] = rule.field.replace("__", "")
+    target.setdefault("x-kubernetes-validations", []).append(entry)
+
+
+def _open_api_schema() -> dict[str, Any]:
+    spec, status = _schema(Spec), _schema(Status)
+    for part in (spec, status):
+        part.pop("$defs", None)
+    conditions = status["properties"]["conditions"]
+    conditions |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+    conditions.pop("default", None)
+    status["default"] = {"observedGeneration": -1}
+    root: dict[str, Any] = {
+        "type": "object",
+        "description": "An LLM served by a set of GPU inference pods that scales to hold its latency objective.",
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": spec,
+            "status": status,
+        },
+    }
+    for rule in RULES:
+        _place(root, rule)
+    return root
+
+
+def custom_resource_definition() -> dict[str, Any]:
+    """Return the CustomResourceDefinition of AutoGLMDeployment."""
+    version = {
+        "name": names.VERSION,
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": _open_api_schema()},
+        "subresources": {
+            "status": {},
+            "scale": {
+                "specReplicasPath": ".spec.replicas",
+                "statusReplicasPath": ".status.replicas",
+                "labelSelectorPath": ".status.selector",
+            },
+        },
+        "additionalPrinterColumns": [dict(column) for column in PRINTER_COLUMNS],
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{names.PLURAL}.{names.GROUP}"},
+        "spec": {
+            "group": names.GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": names.KIND,
+                "listKind": f"{names.KIND}List",
+                "plural": names.PLURAL,
+                "singular": names.SINGULAR,
+                "shortNames": [names.SHORT_NAME],
+                "categories": [names.CATEGORY],
+            },
+            "versions": [version],
+        },
+    }

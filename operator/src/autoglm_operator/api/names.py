@@ -1,0 +1,41 @@
+"""Names that more than one room uses: group, labels, ports, field managers."""
+
+from typing import Final
+
+GROUP: Final = "autoglm.io"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+KIND: Final = "AutoGLMDeployment"
+PLURAL: Final = "autoglmdeployments"
+SINGULAR: Final = "autoglmdeployment"
+SHORT_NAME: Final = "agd"
+CATEGORY: Final = "autoglm"
+
+MANAGED_BY: Final = "autoglm-operator"
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+LABEL_DEPLOYMENT: Final = f"{GROUP}/deployment"
+ANNOTATION_HASH: Final = f"{GROUP}/desired-hash"
+
+#: Field managers of server-side apply: one writer for each field.
+OPERATOR_MANAGER: Final = "autoglm-operator"
+AUTOSCALER_MANAGER: Final = "autoglm-autoscaler"
+
+ENGINE_CONTAINER: Final = "engine"
+AGENT_CONTAINER: Final = "agent"
+ENGINE_PORT: Final = 8000
+AGENT_PORT: Final = 9410
+GPU_RESOURCE: Final = "nvidia.com/gpu"
+
+#: A Deployment adds "-<10 character hash>-<5 character suffix>" to make pod names, which are DNS labels of at
+#: most 63 characters; the rest of the room is kept for children with a suffix of their own.
+MAX_NAME_LENGTH: Final = 40
+
+
+def pod_selector(deployment: str) -> dict[str, str]:
+    """Return the labels that select the engine pods of `deployment`; both are immutable for its life."""
+    return {LABEL_MANAGED_BY: MANAGED_BY, LABEL_DEPLOYMENT: deployment}
+
+
+def selector_string(labels: dict[str, str]) -> str:
+    """Return `labels` in the form the API takes: `a=b,c=d`, sorted."""
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
