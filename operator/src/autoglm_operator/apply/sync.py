@@ -1,0 +1,136 @@
+"""Server-side apply of the desired set, and removal of what is no longer in it."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from autoglm_operator.api import names
+from autoglm_operator.apply.diff import differences
+from autoglm_operator.errors import Terminal, Waiting
+from autoglm_operator.kube.client import Client, Document
+from autoglm_operator.kube.errors import ApiError
+from autoglm_operator.observe.world import ChildRef, child_ref
+
+#: Raised by a process that may no longer write; called before each write.
+MayWrite = Callable[[], None]
+_RETRY_REJECTED_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What one synchronisation did.
+
+    Attributes:
+        written: objects as the API server returned them.
+        deleted: references of objects that were removed.
+    """
+
+    written: tuple[Document, ...] = ()
+    deleted: tuple[ChildRef, ...] = ()
+
+
+class Synchroniser:
+    """Applies what differs and nothing else.
+
+    An object is left alone while its hash annotation is the wanted one and no wanted field has drifted. Values that
+    the API server writes in another form than we do (`1000m` becomes `1`) are seen in the answer to our own write
+    and accepted from then on, so that they are not applied again and again.
+    """
+
+    def __init__(self, client: Client, may_write: MayWrite) -> None:
+        self._client = client
+        self._may_write = may_write
+        self._accepted: dict[tuple[str, ChildRef], tuple[str, frozenset[str]]] = {}
+
+    def forget(self, namespace: str, name: str) -> None:
+        """Drop what is remembered about the children of a deployment that is gone."""
+        for key in [key for key in self._accepted if key[0] == namespace and key[1][2] == name]:
+            del self._accepted[key]
+
+    async def sync(self, owner: Document, desired: Sequence[Document], live: Mapping[ChildRef, Document]) -> Applied:
+        """Make the live children equal to `desired`.
+
+        Args:
+            owner: the AutoGLMDeployment; `metadata` names it.
+            desired: the wanted children, in the order they are needed.
+            live: the children that the owner controls now.
+
+        Raises:
+            Terminal: an object of a wanted name exists and is not ours.
+            Waiting: the API server refuses an object, for example for a quota.
+            KubeError: the API server failed.
+        """
+        wanted = {child_ref(child) for child in desired}
+        stale = [child for child in desired if not self._is_current(child, live.get(child_ref(child)))]
+        missing = [child for child in stale if child_ref(child) not in live]
+        if missing:
+            await self._check_room(owner, missing)
+        written = [await self._apply(child, exists=child_ref(child) in live) for child in stale]
+        extra = [ref for ref in live if ref not in wanted]
+        for ref in extra:
+            self._may_write()
+            await self._client.delete(live[ref])
+        return Applied(tuple(written), tuple(extra))
+
+    def _is_current(self, child: Document, live: Document | None) -> bool:
+        if live is None:
+            return False
+        annotation = (live["metadata"].get("annotations") or {}).get(names.ANNOTATION_HASH)
+        if annotation != _hash(child):
+            return False
+        accepted_hash, accepted = self._accepted.get(_memory_key(child), ("", frozenset()))
+        drift = set(differences(child, live))
+        return drift <= (accepted if accepted_hash == annotation else frozenset())
+
+    async def _check_room(self, owner: Document, missing: Sequence[Document]) -> None:
+        """Raise unless the owner still exists and no foreign object holds a name that we need."""
+        meta = owner["metadata"]
+        still = await self._find(owner)
+        if still is None or still["metadata"]["uid"] != meta["uid"]:
+            raise Waiting(
+                "Deleted", f"{names.KIND} {meta['namespace']}/{meta['name']} is gone", _RETRY_REJECTED_SECONDS
+            )
+        found = await asyncio.gather(*(self._find(child) for child in missing))
+        for child, existing in zip(missing, found, strict=True):
+            if existing is not None and not controlled_by(existing, meta["uid"]):
+                raise Terminal(
+                    "NameTaken",
+                    f"{child['kind']} {meta['namespace']}/{meta['name']} exists and does not belong to this "
+                    f"{names.KIND}: remove or rename it, or give the {names.KIND} another name",
+                )
+
+    async def _find(self, obj: Document) -> Document | None:
+        meta = obj["metadata"]
+        try:
+            return await self._client.get(obj["apiVersion"], obj["kind"], meta["namespace"], meta["name"])
+        except ApiError as error:
+            if error.is_not_found:
+                return None
+            raise
+
+    async def _apply(self, child: Document, *, exists: bool) -> Document:
+        self._may_write()
+        try:
+            # Without force where nothing of ours was seen: a foreign object that appeared since is a conflict.
+            answer = await self._client.apply(child, names.OPERATOR_MANAGER, force=exists)
+        except ApiError as error:
+            if error.is_rejected:
+                what = f"{child['kind']} {child['metadata']['name']}"
+                message = f"the API server refuses {what}: {error.message}"
+                raise Waiting("ChildRejected", message, _RETRY_REJECTED_SECONDS) from error
+            raise
+        self._accepted[_memory_key(child)] = (_hash(child), frozenset(differences(child, answer)))
+        return answer
+
+
+def controlled_by(obj: Document, uid: str) -> bool:
+    """Whether the controller of `obj` is the object `uid`."""
+    return any(ref["uid"] == uid and ref.get("controller") for ref in obj["metadata"].get("ownerReferences") or [])
+
+
+def _hash(child: Document) -> str:
+    return str(child["metadata"]["annotations"][names.ANNOTATION_HASH])
+
+
+def _memory_key(child: Document) -> tuple[str, ChildRef]:
+    return child["metadata"]["namespace"], child_ref(child)

@@ -1,0 +1,1 @@
+"""What should be: pure functions of what is; clock and randomness are arguments."""

@@ -1,0 +1,50 @@
+"""Paths of the kinds that are read or written."""
+
+from typing import Final, NamedTuple
+
+from autoglm_operator.api import names
+
+
+class Resource(NamedTuple):
+    """One kind: where it lives in the API."""
+
+    api_version: str
+    kind: str
+    plural: str
+
+
+_RESOURCES: Final = (
+    Resource(names.API_VERSION, names.KIND, names.PLURAL),
+    Resource("v1", "Namespace", "namespaces"),
+    Resource("v1", "Node", "nodes"),
+    Resource("v1", "Pod", "pods"),
+    Resource("v1", "Service", "services"),
+    Resource("v1", "ServiceAccount", "serviceaccounts"),
+    Resource("v1", "ConfigMap", "configmaps"),
+    Resource("events.k8s.io/v1", "Event", "events"),
+    Resource("apps/v1", "Deployment", "deployments"),
+    Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
+    Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
+    Resource("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
+    Resource("monitoring.coreos.com/v1", "PodMonitor", "podmonitors"),
+    Resource("coordination.k8s.io/v1", "Lease", "leases"),
+    Resource("authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews"),
+)
+_BY_KIND: Final = {(resource.api_version, resource.kind): resource for resource in _RESOURCES}
+
+
+def path(
+    api_version: str, kind: str, namespace: str | None = None, name: str | None = None, subresource: str = ""
+) -> str:
+    """Return the URL path of a collection, object or subresource.
+
+    Raises:
+        KeyError: the kind is not in the table above.
+    """
+    resource = _BY_KIND[(api_version, kind)]
+    parts = ["/apis" if "/" in api_version else "/api", api_version]
+    if namespace:
+        parts += ["namespaces", namespace]
+    parts.append(resource.plural)
+    parts += [part for part in (name, subresource) if part]
+    return "/".join(parts)

@@ -1,0 +1,1 @@
+"""What is: one frozen picture of the world for each reconcile."""

@@ -1,0 +1,204 @@
+"""Wiring of the operator process: kopf, caches, queue, leader election, health."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterable
+from typing import Final
+
+import kopf
+
+from autoglm_operator.api import names
+from autoglm_operator.apply.sync import Synchroniser
+from autoglm_operator.decide.health import Health
+from autoglm_operator.handlers import build_registry, build_settings
+from autoglm_operator.kube import resources
+from autoglm_operator.kube.client import Client, Document
+from autoglm_operator.kube.connection import from_environment
+from autoglm_operator.kube.errors import KubeError
+from autoglm_operator.kube.lease import LeaderElector, LeadershipLost
+from autoglm_operator.kube.reflector import Key
+from autoglm_operator.metrics import Metrics
+from autoglm_operator.observe.caches import OPTIONAL_KINDS, Caches
+from autoglm_operator.reconcile import Reconciler
+from autoglm_operator.settings import Settings
+from autoglm_operator.telemetry import serve_health, setup_tracing
+from autoglm_operator.workqueue import WorkQueue
+
+logger = logging.getLogger(__name__)
+
+_WORKERS: Final = 16
+_RESYNC_SECONDS: Final = 600.0
+_SILENT_SECONDS: Final = 180.0
+_OLDEST_KEY_SECONDS: Final = 120.0
+_START_SECONDS: Final = 120.0
+
+
+class Stopped(Exception):  # noqa: N818  # says what happened
+    """The process was told to stop."""
+
+
+class OperatorProcess:
+    """One replica of the operator."""
+
+    def __init__(
+        self, settings: Settings, client: Client, metrics: Metrics, optional: Iterable[tuple[str, str]]
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._metrics = metrics
+        self._queue = WorkQueue()
+        self.caches = Caches(client, settings.watch_namespaces, optional, self._queue.add)
+        self._elector = LeaderElector(client, settings.pod_namespace, "autoglm-operator", settings.pod_name)
+        synchroniser = Synchroniser(client, self._assert_leader)
+        self._reconciler = Reconciler(client, self.caches, synchroniser, settings.images, settings.pod_name)
+        self._listed = asyncio.Event()
+        metrics.queue_depth.set_function(lambda: self._queue.depth)
+        metrics.queue_age.set_function(self._queue.oldest_seconds)
+        metrics.leader.set_function(lambda: float(self._elector.is_leader))
+
+    def _assert_leader(self) -> None:
+        if not self._elector.is_leader:
+            raise LeadershipLost("this replica no longer leads; it stops before writing")
+
+    def not_live(self) -> str | None:
+        """Say why the kubelet should restart this replica, or `None`."""
+        if self.caches.silence_seconds() > _SILENT_SECONDS:
+            return f"no word from the API server for {self.caches.silence_seconds():.0f} s"
+        if self._elector.is_leader and self._queue.oldest_seconds() > _OLDEST_KEY_SECONDS:
+            return f"a deployment has waited {self._queue.oldest_seconds():.0f} s for a reconcile"
+        return None
+
+    def not_ready(self) -> str | None:
+        """Say why this replica could not lead now, or `None`; a warm standby is ready."""
+        return None if self._listed.is_set() and self.caches.synced else "caches are not filled yet"
+
+    def on_event(self, change: str | None, document: Document) -> None:
+        """Take what the watch of AutoGLMDeployments brings."""
+        key = (document["metadata"]["namespace"], document["metadata"]["name"])
+        if change == "DELETED":
+            self._forget(key)
+        elif self.caches.store(document):
+            self._queue.add(key)
+
+    def _forget(self, key: Key) -> None:
+        if document := self.caches.deployments.get(key):
+            self._reconciler.forget(key, document["metadata"]["uid"])
+        self.caches.forget(key)
+        self._metrics.forget(*key)
+
+    async def run(self) -> None:
+        """Run until cancelled.
+
+        Raises:
+            LeadershipLost: another replica leads or the Lease could not be renewed.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            for reflector in self.caches.reflectors:
+                tasks.create_task(reflector.run())
+            tasks.create_task(self._watch_deployments())
+            tasks.create_task(self._elector.run())
+            tasks.create_task(self._resync())
+            await self._wait_ready()
+            await self._elector.wait_elected()
+            logger.info("leading", extra={"deployments": len(self.caches.deployments)})
+            for key in list(self.caches.deployments):
+                self._queue.add(key)
+            for _ in range(_WORKERS):
+                tasks.create_task(self._queue.work(self._work))
+
+    async def _wait_ready(self) -> None:
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                for reflector in self.caches.reflectors:
+                    await reflector.wait_synced()
+                await self._listed.wait()
+        except TimeoutError:
+            missing = [reflector.kind for reflector in self.caches.reflectors if not reflector.synced]
+            raise SystemExit(
+                f"not started within {_START_SECONDS:.0f} s: could not list {', '.join(missing) or names.KIND}; "
+                "check that the CRD is installed and that the ServiceAccount may list these"
+            ) from None
+
+    async def _watch_deployments(self) -> None:
+        namespaces = self._settings.watch_namespaces
+        registry = build_registry(self.on_event, kubeconfig="KUBECONFIG" in os.environ)
+        await kopf.operator(
+            registry=registry,
+            settings=build_settings(namespaced=bool(namespaces)),
+            standalone=True,
+            namespaces=namespaces,
+            clusterwide=not namespaces,
+        )
+        # kopf returns when the process was told to stop; everything else stops with it.
+        raise Stopped
+
+    async def _resync(self) -> None:
+        """List the deployments at start and from time to time: kopf's watch does not tell of what it missed."""
+        while True:
+            try:
+                await self._list_deployments()
+                self._listed.set()
+            except KubeError as error:
+                logger.warning("deployments not listed", extra={"error": str(error)})
+            await asyncio.sleep(_RESYNC_SECONDS if self._listed.is_set() else 1.0)
+
+    async def _list_deployments(self) -> None:
+        listed: dict[Key, Document] = {}
+        for namespace in self._settings.watch_namespaces or (None,):
+            path = resources.path(names.API_VERSION, names.KIND, namespace)
+            for document in (await self._client.list_all(path))[0]:
+                listed[(document["metadata"]["namespace"], document["metadata"]["name"])] = document
+        for key in [key for key in self.caches.deployments if key not in listed]:
+            self._forget(key)
+        for key, document in listed.items():
+            self.caches.store(document)
+            self._queue.add(key)
+
+    async def _work(self, key: Key) -> float | None:
+        self._assert_leader()
+        start = asyncio.get_running_loop().time()
+        try:
+            outcome = await self._reconciler.reconcile(key)
+        except LeadershipLost:
+            raise
+        except Exception as error:  # one deployment that cannot be reconciled must not stop the others
+            delay = self._queue.backoff(key)
+            fields = {"namespace": key[0], "name": key[1], "error": str(error), "retry_in_seconds": round(delay, 2)}
+            logger.warning("reconcile failed", extra=fields, exc_info=not isinstance(error, KubeError))
+            self._metrics.reconciles.labels("error").inc()
+            return delay
+        self._queue.succeeded(key)
+        self._metrics.reconciles.labels(outcome.result).inc()
+        self._metrics.reconcile_seconds.observe(asyncio.get_running_loop().time() - start)
+        for document in outcome.applied.written:
+            self._metrics.writes.labels(document["kind"], "apply").inc()
+        for _, kind, _ in outcome.applied.deleted:
+            self._metrics.writes.labels(kind, "delete").inc()
+        if outcome.health is not None:
+            self._publish(key, outcome.health)
+        return outcome.after
+
+    def _publish(self, key: Key, health: Health) -> None:
+        for verdict in health.verdicts:
+            for status in ("True", "False", "Unknown"):
+                self._metrics.condition.labels(*key, verdict.type, status).set(verdict.status == status)
+        self._metrics.replicas.labels(*key, "existing").set(health.replicas)
+        self._metrics.replicas.labels(*key, "ready").set(health.ready)
+
+
+async def run_operator(settings: Settings) -> None:
+    """Run one replica until it is told to stop or loses the Lease."""
+    metrics = Metrics()
+    flush = setup_tracing("autoglm-operator", settings.otlp_endpoint, settings.pod_name)
+    try:
+        async with Client(from_environment(dict(os.environ)), metrics.observe_request) as client:
+            optional = [item for item in OPTIONAL_KINDS if await client.serves(*item)]
+            process = OperatorProcess(settings, client, metrics, optional)
+            health = await serve_health(settings.health_port, process.not_live, process.not_ready, metrics.registry)
+            try:
+                await process.run()
+            finally:
+                await health.cleanup()
+    finally:
+        flush()

@@ -1,0 +1,31 @@
+"""The simulated engine: vLLM's flags for what it simulates, and its own profile."""
+
+from autoglm_operator.api import names
+from autoglm_operator.api.v1alpha1 import Simulator
+from autoglm_operator.decide.plan import DRAIN_SECONDS, Plan
+from autoglm_operator.render.engines.common import EngineProcess, flags, model_argument, ratio
+
+
+def render(plan: Plan) -> EngineProcess:
+    """Return the `autoglm-simulator serve` process for `plan`."""
+    spec = plan.spec
+    engine = spec.engine
+    simulator = engine.simulator or Simulator()
+    values: dict[str, object | None] = {
+        "--host": "0.0.0.0",  # noqa: S104  # the pod's own address; the NetworkPolicy decides who reaches it
+        "--port": names.ENGINE_PORT,
+        "--served-model-name": plan.served_name,
+        "--max-model-len": spec.model.context_length,
+        "--max-num-seqs": engine.batching.max_num_seqs,
+        "--max-num-batched-tokens": engine.batching.max_batched_tokens,
+        "--gpu-memory-utilization": ratio(engine.kv_cache.utilization_percent),
+        "--tensor-parallel-size": spec.resources.parallelism.tensor,
+        "--enable-prefix-caching" if engine.kv_cache.prefix_caching else "--no-enable-prefix-caching": True,
+        "--shutdown-timeout": DRAIN_SECONDS,
+        "--profile": simulator.profile,
+        "--startup-seconds": simulator.startup_seconds,
+    }
+    return EngineProcess(
+        command=("autoglm-simulator", "serve"),
+        args=(model_argument(spec.model), *flags(values)),
+    )

@@ -1,0 +1,1 @@
+"""Says what was seen and done: status, conditions, events."""

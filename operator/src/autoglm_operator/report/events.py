@@ -1,0 +1,48 @@
+"""Events: what `kubectl describe` shows under the deployment."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from autoglm_operator.api import names
+from autoglm_operator.decide.health import STALLED, Health
+from autoglm_operator.observe.world import Deployment
+
+_NOTE_LENGTH: Final = 1024
+
+
+def events(deployment: Deployment, health: Health, instance: str, now: float) -> list[dict[str, Any]]:
+    """Return the events that a change of state calls for: trouble that is new or different, and its end.
+
+    Progress needs none: it is in the conditions, and events are writes that a large cluster pays for.
+    """
+    old = deployment.conditions.get(STALLED)
+    new = next(verdict for verdict in health.verdicts if verdict.type == STALLED)
+    if new.status == "True" and (old is None or old.status != "True" or old.reason != new.reason):
+        return [_event(deployment, "Warning", new.reason, new.message, instance=instance, now=now)]
+    if new.status == "False" and old is not None and old.status == "True":
+        return [
+            _event(deployment, "Normal", "Recovered", f"no longer stalled: {old.message}", instance=instance, now=now)
+        ]
+    return []
+
+
+def _event(deployment: Deployment, kind: str, reason: str, note: str, *, instance: str, now: float) -> dict[str, Any]:
+    return {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"generateName": f"{deployment.name}-", "namespace": deployment.namespace},
+        "eventTime": datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "reportingController": f"{names.GROUP}/operator",
+        "reportingInstance": instance,
+        "action": "Reconcile",
+        "type": kind,
+        "reason": reason,
+        "note": note[:_NOTE_LENGTH],
+        "regarding": {
+            "apiVersion": names.API_VERSION,
+            "kind": names.KIND,
+            "name": deployment.name,
+            "namespace": deployment.namespace,
+            "uid": deployment.uid,
+        },
+    }

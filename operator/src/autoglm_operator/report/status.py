@@ -1,0 +1,58 @@
+"""The status document: pure."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from autoglm_operator.api import names
+from autoglm_operator.api.status import Condition
+from autoglm_operator.decide.health import Health, Verdict
+from autoglm_operator.observe.world import Deployment
+
+_MESSAGE_LENGTH: Final = 1024
+
+
+def status_document(deployment: Deployment, health: Health, now: float) -> dict[str, Any]:
+    """Return the status that the operator owns, as an object for server-side apply on `/status`."""
+    served = (deployment.spec.model.served_name if deployment.spec else None) or deployment.name
+    status = {
+        "observedGeneration": deployment.generation,
+        "replicas": health.replicas,
+        "readyReplicas": health.ready,
+        "selector": names.selector_string(names.pod_selector(deployment.name)),
+        "modelName": served,
+        "url": f"http://{deployment.name}.{deployment.namespace}.svc:{names.ENGINE_PORT}/v1",
+        "conditions": [_condition(deployment, verdict, now) for verdict in health.verdicts],
+    }
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "metadata": {"name": deployment.name, "namespace": deployment.namespace},
+        "status": status,
+    }
+
+
+def _condition(deployment: Deployment, verdict: Verdict, now: float) -> dict[str, Any]:
+    """Return the condition; its transition time moves only when its status does."""
+    old = deployment.conditions.get(verdict.type)
+    unchanged = old is not None and old.status == verdict.status
+    return Condition(
+        type=verdict.type,
+        status=verdict.status,
+        observed_generation=deployment.generation,
+        last_transition_time=old.last_transition_time if old and unchanged else _rfc3339(now),
+        reason=verdict.reason,
+        message=verdict.message[:_MESSAGE_LENGTH],
+    ).model_dump(by_alias=True)
+
+
+def _rfc3339(now: float) -> str:
+    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def differs(document: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
+    """Whether the live status lacks anything of `document`'s."""
+    wanted: Mapping[str, Any] = document["status"]
+    conditions = {item["type"]: item for item in live.get("conditions") or []}
+    plain = any(live.get(key) != value for key, value in wanted.items() if key != "conditions")
+    return plain or any(conditions.get(item["type"]) != item for item in wanted["conditions"])

@@ -1,0 +1,115 @@
+"""Settings of the two processes, read from the environment once at start."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, Self
+
+from autoglm_operator.api.v1alpha1 import EngineType
+
+#: Engine versions whose flags were checked, and the images that carry them.
+DEFAULT_IMAGES: Final[Mapping[EngineType, str]] = {
+    EngineType.VLLM: "docker.io/vllm/vllm-openai:v0.33.0",
+    EngineType.SGLANG: "docker.io/lmsysorg/sglang:v0.5.23",
+    EngineType.SIMULATOR: "ghcr.io/autoglm/simulator:0.1.0",
+}
+DEFAULT_AGENT_IMAGE: Final = "ghcr.io/autoglm/agent:0.1.0"
+
+AgentSource = Literal["auto", "replay"]
+PullPolicy = Literal["Always", "IfNotPresent", "Never"]
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Images that the rendered pods run, and how the agent finds its GPUs.
+
+    Attributes:
+        engines: image of each engine type.
+        agent: image of the sidecar.
+        pull_policy: of all of them.
+        agent_source: `auto` reads NVML where there is a GPU; `replay` is a fake for machines without one.
+    """
+
+    engines: Mapping[EngineType, str] = field(default_factory=lambda: dict(DEFAULT_IMAGES))
+    agent: str = DEFAULT_AGENT_IMAGE
+    pull_policy: PullPolicy = "IfNotPresent"
+    agent_source: AgentSource = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a process learns from its environment.
+
+    Attributes:
+        watch_namespaces: namespaces to serve; empty means all.
+        pod_name: identity in the Lease and in traces.
+        pod_namespace: where the Leases are.
+        otlp_endpoint: OTLP/HTTP endpoint for our own traces; `None` leaves them off.
+        log_level: `debug`, `info`, `warning` or `error`.
+        scrape_interval: seconds between two scrapes of an engine.
+        health_port: of `/livez`, `/readyz` and `/metrics`.
+        api_port: of the custom metrics API.
+        tls_cert_file: serving certificate of the custom metrics API.
+        tls_key_file: its key.
+    """
+
+    watch_namespaces: tuple[str, ...] = ()
+    pod_name: str = "local"
+    pod_namespace: str = "default"
+    images: Images = Images()  # frozen
+    otlp_endpoint: str | None = None
+    log_level: str = "info"
+    scrape_interval: float = 3.0
+    health_port: int = 8080
+    api_port: int = 6443
+    tls_cert_file: str = "/tls/tls.crt"
+    tls_key_file: str = "/tls/tls.key"
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Return the settings that `environ` describes.
+
+        Raises:
+            ValueError: a variable has a value that is not one of those expected.
+        """
+        namespaces = tuple(filter(None, (part.strip() for part in environ.get("WATCH_NAMESPACES", "").split(","))))
+        return cls(
+            watch_namespaces=namespaces,
+            pod_name=environ.get("POD_NAME", "local"),
+            pod_namespace=environ.get("POD_NAMESPACE", "default"),
+            images=_images(environ),
+            otlp_endpoint=environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
+            log_level=_choice(environ, "LOG_LEVEL", ("debug", "info", "warning", "error"), "info"),
+            scrape_interval=_positive(environ, "SCRAPE_INTERVAL_SECONDS", 3.0),
+            health_port=int(_positive(environ, "HEALTH_PORT", 8080)),
+            api_port=int(_positive(environ, "API_PORT", 6443)),
+            tls_cert_file=environ.get("TLS_CERT_FILE", "/tls/tls.crt"),
+            tls_key_file=environ.get("TLS_KEY_FILE", "/tls/tls.key"),
+        )
+
+
+def _images(environ: Mapping[str, str]) -> Images:
+    engines = {engine: environ.get(f"ENGINE_IMAGE_{engine.name}") or image for engine, image in DEFAULT_IMAGES.items()}
+    return Images(
+        engines=engines,
+        agent=environ.get("AGENT_IMAGE") or DEFAULT_AGENT_IMAGE,
+        pull_policy=_choice(environ, "IMAGE_PULL_POLICY", ("Always", "IfNotPresent", "Never"), "IfNotPresent"),  # type: ignore[arg-type]
+        agent_source=_choice(environ, "AGENT_SOURCE", ("auto", "replay"), "auto"),  # type: ignore[arg-type]
+    )
+
+
+def _choice(environ: Mapping[str, str], name: str, choices: tuple[str, ...], default: str) -> str:
+    value = environ.get(name) or default
+    if value not in choices:
+        raise ValueError(f"environment variable {name}={value!r}: expected one of {', '.join(choices)}")
+    return value
+
+
+def _positive(environ: Mapping[str, str], name: str, default: float) -> float:
+    text = environ.get(name) or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise ValueError(f"environment variable {name}={text!r}: expected a positive number")
+    return value
