@@ -42,8 +42,9 @@ def build_images(target: Target) -> None:
 def install_chart(target: Target, kubeconfig: Path) -> None:
     """Install or upgrade the chart and wait until both processes are ready."""
     values = {
-        "images": {name: _image(target, name) for name in ("operator", "agent", "simulator")},
-        "agent": {"source": target.agent_source},
+        "image": _image(target, "operator"),
+        "engines": {"simulator": {"image": _image(target, "simulator")}},
+        "agent": {"source": target.agent_source, "image": _image(target, "agent")},
     }
     release = ("upgrade", "--install", RELEASE, str(CHART), "--namespace", SYSTEM_NAMESPACE, "--create-namespace")
     waiting = ("--values", "-", "--wait", "--timeout", "5m")

@@ -31,17 +31,16 @@ def summarise(
         report: what `autoglm-bench` printed.
         spike_start: seconds since the epoch.
     """
-    phases = {part["phase"]: part for part in report["summary"]}
-    total = phases["total"]
+    phases = {part["name"]: part for part in report["phases"]}
     return {
         "ready_seconds": round(ready_seconds, 2),
         "scale_up_seconds": scale_up_seconds(samples, spike_start),
         "replicas_max": max(sample.ready for sample in samples),
         "replicas_end": samples[-1].ready,
-        "requests": total["requests"],
-        "failed_requests": total["requests"] - total["succeeded"],
+        "requests": report["requests"],
+        "failed_requests": report["failed"],
         "ttft_p99_before": _ttft_p99(phases["before"]),
-        "ttft_p99_during": _ttft_p99(phases["spike"]),
+        "ttft_p99_during": _ttft_p99(phases["during"]),
         "ttft_p99_after": _ttft_p99(phases["after"]),
     }
 

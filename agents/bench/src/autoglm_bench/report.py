@@ -17,6 +17,7 @@ def document(load: Load, outcome: Outcome) -> dict[str, Any]:
     return {
         "schemaVersion": SCHEMA_VERSION,
         "partial": outcome.partial,
+        "startedAt": outcome.started,
         "load": {
             "url": load.target.url,
             "model": load.target.model,

@@ -53,10 +53,17 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The results of a load in the order of arrival, and whether it was stopped before its end."""
+    """What became of a load.
+
+    Attributes:
+        results: in the order of arrival.
+        partial: whether it was stopped before its end.
+        started: seconds since the epoch, so that it can be laid beside what others recorded.
+    """
 
     results: list[Result]
     partial: bool
+    started: float
 
 
 OnProgress = Callable[[Progress], None]
@@ -143,6 +150,7 @@ async def generate(load: Load, on_progress: OnProgress | None = None, seconds_be
         seconds_between: the interval.
     """
     partial = False
+    started = time.time()
     async with AsyncExitStack() as stack:
         run = _Run(load, await stack.enter_async_context(ChatClient(load.target)))
         reporter = asyncio.create_task(run.report(on_progress, seconds_between)) if on_progress else None
@@ -154,7 +162,7 @@ async def generate(load: Load, on_progress: OnProgress | None = None, seconds_be
         finally:
             if reporter:
                 reporter.cancel()
-    return Outcome(sorted(run.results, key=lambda result: result.number), partial)
+    return Outcome(sorted(run.results, key=lambda result: result.number), partial, started)
 
 
 def run_load(
