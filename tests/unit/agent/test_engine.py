@@ -3,6 +3,7 @@ import threading
 import time
 
 import pytest
+
 from autoglm_agent.engine import STALE_SECONDS, EngineState, EngineStatus, EngineWatch, advance, engine_address
 
 

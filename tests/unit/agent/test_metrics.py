@@ -1,13 +1,14 @@
 import pytest
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
 from autoglm_agent.device import STALE_SECONDS, GpuSample
 from autoglm_agent.engine import STALE_SECONDS as ENGINE_STALE_SECONDS
 from autoglm_agent.engine import EngineState, EngineStatus
 from autoglm_agent.metrics import CATALOGUE, AgentCollector, registry
 from autoglm_agent.sampler import Snapshot
 from autoglm_agent.state import State
-from prometheus_client.exposition import generate_latest
-from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
-from prometheus_client.parser import text_string_to_metric_families
 
 NOW = 5000.0
 

@@ -1,5 +1,6 @@
 import pynvml
 import pytest
+
 from autoglm_agent.nvml import NvmlReader
 
 GIB = 1 << 30

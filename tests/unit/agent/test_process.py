@@ -9,6 +9,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+
 from autoglm_agent.ticker import Ticker
 
 COMMAND = [sys.executable, "-m", "autoglm_agent"]

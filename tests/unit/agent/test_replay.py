@@ -2,6 +2,7 @@ import json
 from importlib.resources import files
 
 import pytest
+
 from autoglm_agent.replay import ReplayReader, load_recording
 from autoglm_agent.source import choose
 

@@ -1,6 +1,7 @@
 import tracemalloc
 
 import pytest
+
 from autoglm_agent.device import STALE_SECONDS, GpuSample, Reading
 from autoglm_agent.replay import ReplayReader, load_recording
 from autoglm_agent.sampler import Sampler

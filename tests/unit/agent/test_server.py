@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+
 from autoglm_agent import server as server_module
 from autoglm_agent.device import GpuSample
 from autoglm_agent.engine import EngineState, EngineStatus

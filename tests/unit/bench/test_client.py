@@ -1,6 +1,7 @@
 import asyncio
 
 import pytest
+
 from autoglm_bench.client import ChatClient, Target
 from autoglm_bench.preflight import problem
 from autoglm_bench.result import Cause

@@ -4,6 +4,7 @@ import signal
 import sys
 
 import pytest
+
 from autoglm_bench import __main__ as command
 from autoglm_bench.client import Target
 from autoglm_bench.profiles import Arrivals, steady

@@ -2,9 +2,10 @@ import math
 from itertools import pairwise
 
 import pytest
-from autoglm_bench.profiles import Arrivals, Phase, arrivals, spike, steady
 from hypothesis import given
 from hypothesis import strategies as st
+
+from autoglm_bench.profiles import Arrivals, Phase, arrivals, spike, steady
 
 phases = st.lists(
     st.builds(

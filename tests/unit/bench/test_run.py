@@ -2,6 +2,7 @@ import asyncio
 import time
 
 import pytest
+
 from autoglm_bench.client import Target
 from autoglm_bench.profiles import Arrivals, Phase
 from autoglm_bench.prompts import prompt

@@ -1,8 +1,9 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
 from autoglm_bench.profiles import Phase
 from autoglm_bench.result import Cause, Result
 from autoglm_bench.stats import distribution, percentile, summarise, total
-from hypothesis import given
-from hypothesis import strategies as st
 
 values = st.lists(st.floats(0, 1e6), min_size=1, max_size=200).map(sorted)
 

@@ -1,0 +1,3 @@
+module autoglm.io/localcluster/tools/pause
+
+go 1.26.0
