@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 import yaml
+
 from autoglm_operator.api.crd import HEADER, custom_resource_definition
+from reference import api_page
 
 ROOT = Path(__file__).resolve().parent.parent
 CRD_FILE = "autoglm.io_autoglmdeployments.yaml"
@@ -27,6 +29,7 @@ def outputs() -> dict[Path, str]:
     return {
         Path("crds", CRD_FILE): crd,
         Path("charts/autoglm-operator/files/crds", CRD_FILE): crd,
+        Path("docs/reference/autoglmdeployment.md"): api_page(),
     }
 
 

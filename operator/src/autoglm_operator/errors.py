@@ -4,6 +4,7 @@
 ReconcileError
 ├── Terminal   the spec cannot work: a condition says so, and nothing is tried again until the spec changes
 └── Waiting    something outside must happen first: a condition says what, and it is tried again after a time
+Gone           the object does not exist any more: there is nothing to do, and nobody to tell
 ```
 Anything else that is raised is transient and retried with growing pauses.
 """
@@ -35,3 +36,7 @@ class Waiting(ReconcileError):  # noqa: N818  # names the consequence
     def __init__(self, reason: str, message: str, after: float) -> None:
         self.after = after
         super().__init__(reason, message)
+
+
+class Gone(Exception):  # noqa: N818  # names the consequence
+    """The object does not exist any more."""

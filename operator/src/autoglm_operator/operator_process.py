@@ -11,16 +11,18 @@ import kopf
 from autoglm_operator.api import names
 from autoglm_operator.apply.sync import Synchroniser
 from autoglm_operator.decide.health import Health
+from autoglm_operator.errors import Gone
 from autoglm_operator.handlers import build_registry, build_settings
 from autoglm_operator.kube import resources
 from autoglm_operator.kube.client import Client, Document
-from autoglm_operator.kube.connection import from_environment
-from autoglm_operator.kube.errors import KubeError
+from autoglm_operator.kube.connection import Connection, from_environment
+from autoglm_operator.kube.errors import ApiError, KubeError
 from autoglm_operator.kube.lease import LeaderElector, LeadershipLost
-from autoglm_operator.kube.reflector import Key
+from autoglm_operator.kube.reflector import Key, version_of
 from autoglm_operator.metrics import Metrics
 from autoglm_operator.observe.caches import OPTIONAL_KINDS, Caches
 from autoglm_operator.reconcile import Reconciler
+from autoglm_operator.report.reporter import Reporter
 from autoglm_operator.settings import Settings
 from autoglm_operator.telemetry import serve_health, setup_tracing
 from autoglm_operator.workqueue import WorkQueue
@@ -51,7 +53,8 @@ class OperatorProcess:
         self.caches = Caches(client, settings.watch_namespaces, optional, self._queue.add)
         self._elector = LeaderElector(client, settings.pod_namespace, "autoglm-operator", settings.pod_name)
         synchroniser = Synchroniser(client, self._assert_leader)
-        self._reconciler = Reconciler(client, self.caches, synchroniser, settings.images, settings.pod_name)
+        reporter = Reporter(client, settings.pod_name, self._assert_leader)
+        self._reconciler = Reconciler(self.caches, synchroniser, reporter, settings.images)
         self._listed = asyncio.Event()
         metrics.queue_depth.set_function(lambda: self._queue.depth)
         metrics.queue_age.set_function(self._queue.oldest_seconds)
@@ -77,7 +80,10 @@ class OperatorProcess:
         """Take what the watch of AutoGLMDeployments brings."""
         key = (document["metadata"]["namespace"], document["metadata"]["name"])
         if change == "DELETED":
-            self._forget(key)
+            # kopf orders the events of one object, not those of an object and its successor of the same name.
+            known = self.caches.deployments.get(key)
+            if known is None or known["metadata"]["uid"] == document["metadata"]["uid"]:
+                self._forget(key)
         elif self.caches.store(document):
             self._queue.add(key)
 
@@ -123,15 +129,26 @@ class OperatorProcess:
     async def _watch_deployments(self) -> None:
         namespaces = self._settings.watch_namespaces
         registry = build_registry(self.on_event, kubeconfig="KUBECONFIG" in os.environ)
-        await kopf.operator(
+        tasks = await kopf.spawn_tasks(
             registry=registry,
             settings=build_settings(namespaced=bool(namespaces)),
             standalone=True,
+            # Otherwise kopf asks the system for the user's name, which the user id of a pod does not have.
+            identity=self._settings.pod_name,  # type: ignore[arg-type]  # a NewType that kopf does not export
             namespaces=namespaces,
             clusterwide=not namespaces,
         )
-        # kopf returns when the process was told to stop; everything else stops with it.
-        raise Stopped
+        # Not `kopf.run_tasks`: it takes every task of the process for its own and waits 5 s for them.
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            # The one that ends without an error is the one that waits for a signal; everything else stops with it.
+            raise Stopped
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _resync(self) -> None:
         """List the deployments at start and from time to time: kopf's watch does not tell of what it missed."""
@@ -144,16 +161,18 @@ class OperatorProcess:
             await asyncio.sleep(_RESYNC_SECONDS if self._listed.is_set() else 1.0)
 
     async def _list_deployments(self) -> None:
-        listed: dict[Key, Document] = {}
         for namespace in self._settings.watch_namespaces or (None,):
             path = resources.path(names.API_VERSION, names.KIND, namespace)
-            for document in (await self._client.list_all(path))[0]:
-                listed[(document["metadata"]["namespace"], document["metadata"]["name"])] = document
-        for key in [key for key in self.caches.deployments if key not in listed]:
-            self._forget(key)
-        for key, document in listed.items():
-            self.caches.store(document)
-            self._queue.add(key)
+            documents, version = await self._client.list_all(path)
+            listed = {(document["metadata"]["namespace"], document["metadata"]["name"]) for document in documents}
+            for key, known in list(self.caches.deployments.items()):
+                # One that is newer than the list came by the watch meanwhile.
+                if namespace in (None, key[0]) and key not in listed and version_of(known) <= int(version):
+                    self._forget(key)
+            for document in documents:
+                self.caches.store(document)
+            for key in listed:
+                self._queue.add(key)
 
     async def _work(self, key: Key) -> float | None:
         self._assert_leader()
@@ -162,9 +181,18 @@ class OperatorProcess:
             outcome = await self._reconciler.reconcile(key)
         except LeadershipLost:
             raise
+        except Gone:
+            self._forget(key)
+            return None
         except Exception as error:  # one deployment that cannot be reconciled must not stop the others
-            delay = self._queue.backoff(key)
-            fields = {"namespace": key[0], "name": key[1], "error": str(error), "retry_in_seconds": round(delay, 2)}
+            asked = error.retry_after if isinstance(error, ApiError) else 0.0
+            delay = max(self._queue.backoff(key), asked)
+            fields = {
+                "namespace": key[0],
+                "deployment": key[1],
+                "error": str(error),
+                "retry_in_seconds": round(delay, 2),
+            }
             logger.warning("reconcile failed", extra=fields, exc_info=not isinstance(error, KubeError))
             self._metrics.reconciles.labels("error").inc()
             return delay
@@ -175,7 +203,7 @@ class OperatorProcess:
             self._metrics.writes.labels(document["kind"], "apply").inc()
         for _, kind, _ in outcome.applied.deleted:
             self._metrics.writes.labels(kind, "delete").inc()
-        if outcome.health is not None:
+        if outcome.health is not None and key in self.caches.deployments:
             self._publish(key, outcome.health)
         return outcome.after
 
@@ -183,8 +211,26 @@ class OperatorProcess:
         for verdict in health.verdicts:
             for status in ("True", "False", "Unknown"):
                 self._metrics.condition.labels(*key, verdict.type, status).set(verdict.status == status)
+        self._metrics.replicas.labels(*key, "wanted").set(health.wanted)
         self._metrics.replicas.labels(*key, "existing").set(health.replicas)
         self._metrics.replicas.labels(*key, "ready").set(health.ready)
+
+
+def _connection() -> Connection:
+    try:
+        return from_environment(dict(os.environ))
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
+
+
+async def _optional_kinds(client: Client) -> list[tuple[str, str]]:
+    """Return the optional kinds that the cluster serves; an API server that is away is waited for, not died of."""
+    while True:
+        try:
+            return [item for item in OPTIONAL_KINDS if await client.serves(*item)]
+        except KubeError as error:
+            logger.warning("API server not ready", extra={"error": str(error)})
+            await asyncio.sleep(1.0)
 
 
 async def run_operator(settings: Settings) -> None:
@@ -192,9 +238,8 @@ async def run_operator(settings: Settings) -> None:
     metrics = Metrics()
     flush = setup_tracing("autoglm-operator", settings.otlp_endpoint, settings.pod_name)
     try:
-        async with Client(from_environment(dict(os.environ)), metrics.observe_request) as client:
-            optional = [item for item in OPTIONAL_KINDS if await client.serves(*item)]
-            process = OperatorProcess(settings, client, metrics, optional)
+        async with Client(_connection(), metrics.observe_request) as client:
+            process = OperatorProcess(settings, client, metrics, await _optional_kinds(client))
             health = await serve_health(settings.health_port, process.not_live, process.not_ready, metrics.registry)
             try:
                 await process.run()

@@ -13,6 +13,7 @@ DEFAULT_IMAGES: Final[Mapping[EngineType, str]] = {
     EngineType.SIMULATOR: "ghcr.io/autoglm/simulator:0.1.0",
 }
 DEFAULT_AGENT_IMAGE: Final = "ghcr.io/autoglm/agent:0.1.0"
+_LAST_PORT: Final = 65_535
 
 AgentSource = Literal["auto", "replay"]
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
@@ -71,7 +72,8 @@ class Settings:
         Raises:
             ValueError: a variable has a value that is not one of those expected.
         """
-        namespaces = tuple(filter(None, (part.strip() for part in environ.get("WATCH_NAMESPACES", "").split(","))))
+        parts = (part.strip() for part in environ.get("WATCH_NAMESPACES", "").split(","))
+        namespaces = tuple(dict.fromkeys(filter(None, parts)))
         return cls(
             watch_namespaces=namespaces,
             pod_name=environ.get("POD_NAME", "local"),
@@ -80,8 +82,8 @@ class Settings:
             otlp_endpoint=environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
             log_level=_choice(environ, "LOG_LEVEL", ("debug", "info", "warning", "error"), "info"),
             scrape_interval=_positive(environ, "SCRAPE_INTERVAL_SECONDS", 3.0),
-            health_port=int(_positive(environ, "HEALTH_PORT", 8080)),
-            api_port=int(_positive(environ, "API_PORT", 6443)),
+            health_port=_port(environ, "HEALTH_PORT", 8080),
+            api_port=_port(environ, "API_PORT", 6443),
             tls_cert_file=environ.get("TLS_CERT_FILE", "/tls/tls.crt"),
             tls_key_file=environ.get("TLS_KEY_FILE", "/tls/tls.key"),
         )
@@ -113,3 +115,10 @@ def _positive(environ: Mapping[str, str], name: str, default: float) -> float:
     if not 0 < value < float("inf"):
         raise ValueError(f"environment variable {name}={text!r}: expected a positive number")
     return value
+
+
+def _port(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name) or str(default)
+    if not (text.isdecimal() and 0 < int(text) <= _LAST_PORT):
+        raise ValueError(f"environment variable {name}={text!r}: expected a port from 1 to {_LAST_PORT}")
+    return int(text)

@@ -9,7 +9,7 @@ from localcluster.node import config
 from localcluster.node.init import Plan
 from localcluster.paths import ClusterPaths
 
-_ANY = "0.0.0.0"  # noqa: S104  # looked for, not bound
+_ANY = "0.0.0.0"  # looked for, not bound
 
 
 def _flags(arguments):

@@ -52,7 +52,7 @@ def status(pid, field):
 
 async def handles_sigterm(pid):
     async with asyncio.timeout(20):
-        while not int(status(pid, "SigCgt"), 16) >> (signal.SIGTERM - 1) & 1:  # noqa: ASYNC110  # another process
+        while not int(status(pid, "SigCgt"), 16) >> (signal.SIGTERM - 1) & 1:  # another process
             await asyncio.sleep(0.05)
 
 

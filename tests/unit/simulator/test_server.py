@@ -22,7 +22,7 @@ async def error(answer):
 
 async def eventually(holds):
     async with asyncio.timeout(5):
-        while not await holds():  # noqa: ASYNC110  # what it waits for is behind HTTP
+        while not await holds():  # what it waits for is behind HTTP
             await asyncio.sleep(0.02)
 
 

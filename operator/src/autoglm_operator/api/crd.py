@@ -14,7 +14,7 @@ PRINTER_COLUMNS: Final = (
         "name": "Ready",
         "type": "string",
         "jsonPath": '.status.conditions[?(@.type=="Ready")].status',
-        "description": "Whether every wanted replica answers requests.",
+        "description": "Whether replicas of the newest spec answer requests.",
     },
     {
         "name": "Replicas",

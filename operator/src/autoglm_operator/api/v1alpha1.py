@@ -11,9 +11,10 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-DURATION_PATTERN: Final = r"^[1-9][0-9]{0,6}(ms|s|m|h)$"
-QUANTITY_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
-DNS_LABEL_PATTERN: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+DURATION_PATTERN: Final = r"^([1-9][0-9]{0,5})(ms|s|m|h)$"
+CPU_PATTERN: Final = r"^([0-9]+m|[0-9]+(\.[0-9]{1,3})?)$"
+BYTES_PATTERN: Final = r"^[0-9]+((\.[0-9]{1,3})?(k|M|G|T|Ki|Mi|Gi|Ti))?$"
+DNS_NAME_PATTERN: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 MODEL_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
 REVISION_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 SERVED_NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._/-]*$"
@@ -31,10 +32,10 @@ def seconds(duration: str) -> float:
     Raises:
         ValueError: `duration` is not a whole positive number with one of those units.
     """
-    if not re.match(DURATION_PATTERN, duration):
+    found = re.fullmatch(DURATION_PATTERN, duration)
+    if found is None:
         raise ValueError(f"duration {duration!r}: expected a positive whole number and a unit, such as 60ms, 2s, 5m")
-    number, unit = re.match(r"([0-9]+)([a-z]+)", duration).groups()  # type: ignore[union-attr]
-    return int(number) * _SECONDS_PER_UNIT[unit]
+    return int(found[1]) * _SECONDS_PER_UNIT[found[2]]
 
 
 class ApiModel(BaseModel):
@@ -67,8 +68,6 @@ class RolloutStrategy(StrEnum):
     RECREATE = "Recreate"
 
 
-Name = Annotated[str, Field(pattern=DNS_LABEL_PATTERN, min_length=1, max_length=253)]
-Quantity = Annotated[str, Field(pattern=QUANTITY_PATTERN, max_length=32)]
 Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=16)]
 
 
@@ -76,7 +75,10 @@ class SecretKeyRef(ApiModel):
     """One key of a Secret in the same namespace."""
 
     name: Annotated[str, Field(min_length=1, max_length=253, description="Name of the Secret.")]
-    key: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")] = "token"
+    key: Annotated[
+        str,
+        Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$", description="Key whose value is the token."),
+    ] = "token"
     namespace: Annotated[
         str | None, Field(max_length=63, description="Not allowed: references stay inside the namespace.")
     ] = None
@@ -173,7 +175,7 @@ class Simulator(ApiModel):
     profile: Annotated[
         str,
         Field(
-            pattern=DNS_LABEL_PATTERN,
+            pattern=DNS_NAME_PATTERN,
             max_length=63,
             description="GPU and model profile, such as h100-autoglm-9b.",
         ),
@@ -229,8 +231,16 @@ class Resources(ApiModel):
 
     gpu: Gpu = Gpu()
     parallelism: Parallelism = Parallelism()
-    cpu: Annotated[Quantity | None, Field(description="CPU request of the engine.")] = None
-    memory: Annotated[Quantity | None, Field(description="Memory request and limit of the engine.")] = None
+    cpu: Annotated[
+        str | None,
+        Field(pattern=CPU_PATTERN, max_length=16, description="CPU request of the engine, such as 4 or 500m."),
+    ] = None
+    memory: Annotated[
+        str | None,
+        Field(
+            pattern=BYTES_PATTERN, max_length=16, description="Memory request and limit of the engine, such as 64Gi."
+        ),
+    ] = None
 
 
 class Objective(ApiModel):

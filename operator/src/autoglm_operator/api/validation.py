@@ -4,12 +4,13 @@ The API server enforces the CEL text, so the rules hold without a webhook; the p
 `kubectl autoglm render`, which has no API server to ask.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from autoglm_operator.api.names import MAX_NAME_LENGTH
-from autoglm_operator.api.v1alpha1 import seconds
+from autoglm_operator.api.v1alpha1 import DNS_NAME_PATTERN, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +49,13 @@ def _same_namespace(path: tuple[str, ...], kind: str) -> tuple[Rule, Rule]:
         ),
         Rule(
             path,
-            f"self.{name_field}.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+            f"self.{name_field}.matches('{DNS_NAME_PATTERN}')",
             f"must be the plain name of a {kind} in the same namespace: lower case letters, digits, '-' and '.', "
             "without '/'",
-            lambda ref: _is_dns_name(ref[name_field]),
+            lambda ref: re.fullmatch(DNS_NAME_PATTERN, ref[name_field]) is not None,
             f".{name_field}",
         ),
     )
-
-
-def _is_dns_name(name: str) -> bool:
-    return name[:1].isalnum() and name[-1:].isalnum() and name == name.lower() and _only_dns(name)
-
-
-def _only_dns(name: str) -> bool:
-    return all(character.isascii() and (character.isalnum() or character in "-.") for character in name)
 
 
 RULES: Final[tuple[Rule, ...]] = (

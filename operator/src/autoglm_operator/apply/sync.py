@@ -1,19 +1,19 @@
 """Server-side apply of the desired set, and removal of what is no longer in it."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from autoglm_operator.api import names
-from autoglm_operator.apply.diff import differences
-from autoglm_operator.errors import Terminal, Waiting
+from autoglm_operator.apply.diff import Difference, differences
+from autoglm_operator.decide.reasons import Reason
+from autoglm_operator.errors import Gone, Waiting
 from autoglm_operator.kube.client import Client, Document
 from autoglm_operator.kube.errors import ApiError
+from autoglm_operator.kube.lease import MayWrite
 from autoglm_operator.observe.world import ChildRef, child_ref
 
-#: Raised by a process that may no longer write; called before each write.
-MayWrite = Callable[[], None]
-_RETRY_REJECTED_SECONDS = 30.0
+RETRY_REJECTED_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,12 @@ class Applied:
     Attributes:
         written: objects as the API server returned them.
         deleted: references of objects that were removed.
+        rejected: a sentence for each object that the API server refuses, for example for a quota.
     """
 
     written: tuple[Document, ...] = ()
     deleted: tuple[ChildRef, ...] = ()
+    rejected: tuple[str, ...] = ()
 
 
 class Synchroniser:
@@ -40,7 +42,7 @@ class Synchroniser:
     def __init__(self, client: Client, may_write: MayWrite) -> None:
         self._client = client
         self._may_write = may_write
-        self._accepted: dict[tuple[str, ChildRef], tuple[str, frozenset[str]]] = {}
+        self._accepted: dict[tuple[str, ChildRef], tuple[str, frozenset[Difference]]] = {}
 
     def forget(self, namespace: str, name: str) -> None:
         """Drop what is remembered about the children of a deployment that is gone."""
@@ -48,7 +50,7 @@ class Synchroniser:
             del self._accepted[key]
 
     async def sync(self, owner: Document, desired: Sequence[Document], live: Mapping[ChildRef, Document]) -> Applied:
-        """Make the live children equal to `desired`.
+        """Make the live children equal to `desired`; one that is refused does not keep the others from it.
 
         Args:
             owner: the AutoGLMDeployment; `metadata` names it.
@@ -56,21 +58,29 @@ class Synchroniser:
             live: the children that the owner controls now.
 
         Raises:
-            Terminal: an object of a wanted name exists and is not ours.
-            Waiting: the API server refuses an object, for example for a quota.
+            Gone: the owner does not exist any more.
+            Waiting: an object of a wanted name exists and is not ours.
             KubeError: the API server failed.
         """
         wanted = {child_ref(child) for child in desired}
         stale = [child for child in desired if not self._is_current(child, live.get(child_ref(child)))]
         missing = [child for child in stale if child_ref(child) not in live]
         if missing:
-            await self._check_room(owner, missing)
-        written = [await self._apply(child, exists=child_ref(child) in live) for child in stale]
-        extra = [ref for ref in live if ref not in wanted]
+            live = {**live, **await self._unseen(owner, missing)}
+        written, rejected = [], []
+        for child in stale:
+            try:
+                written.append(await self._apply(child, live.get(child_ref(child))))
+            except ApiError as error:
+                if not error.is_rejected:
+                    raise
+                what = f"{child['kind']} {child['metadata']['name']}"
+                rejected.append(f"the API server refuses {what}: {error.message}")
+        extra = [ref for ref in live if ref not in wanted and "deletionTimestamp" not in live[ref]["metadata"]]
         for ref in extra:
             self._may_write()
             await self._client.delete(live[ref])
-        return Applied(tuple(written), tuple(extra))
+        return Applied(tuple(written), tuple(extra), tuple(rejected))
 
     def _is_current(self, child: Document, live: Document | None) -> bool:
         if live is None:
@@ -82,22 +92,25 @@ class Synchroniser:
         drift = set(differences(child, live))
         return drift <= (accepted if accepted_hash == annotation else frozenset())
 
-    async def _check_room(self, owner: Document, missing: Sequence[Document]) -> None:
-        """Raise unless the owner still exists and no foreign object holds a name that we need."""
+    async def _unseen(self, owner: Document, missing: Sequence[Document]) -> dict[ChildRef, Document]:
+        """Return the children that exist although we do not see them, such as one whose labels were taken away.
+
+        Raises unless the owner still exists and no foreign object holds a name that we need.
+        """
         meta = owner["metadata"]
         still = await self._find(owner)
         if still is None or still["metadata"]["uid"] != meta["uid"]:
-            raise Waiting(
-                "Deleted", f"{names.KIND} {meta['namespace']}/{meta['name']} is gone", _RETRY_REJECTED_SECONDS
-            )
+            raise Gone(f"{names.KIND} {meta['namespace']}/{meta['name']}")
         found = await asyncio.gather(*(self._find(child) for child in missing))
         for child, existing in zip(missing, found, strict=True):
             if existing is not None and not controlled_by(existing, meta["uid"]):
-                raise Terminal(
-                    "NameTaken",
+                raise Waiting(
+                    Reason.NAME_TAKEN,
                     f"{child['kind']} {meta['namespace']}/{meta['name']} exists and does not belong to this "
                     f"{names.KIND}: remove or rename it, or give the {names.KIND} another name",
+                    RETRY_REJECTED_SECONDS,
                 )
+        return {child_ref(child): existing for child, existing in zip(missing, found, strict=True) if existing}
 
     async def _find(self, obj: Document) -> Document | None:
         meta = obj["metadata"]
@@ -108,19 +121,18 @@ class Synchroniser:
                 return None
             raise
 
-    async def _apply(self, child: Document, *, exists: bool) -> Document:
+    async def _apply(self, child: Document, live: Document | None) -> Document:
         self._may_write()
-        try:
-            # Without force where nothing of ours was seen: a foreign object that appeared since is a conflict.
-            answer = await self._client.apply(child, names.OPERATOR_MANAGER, force=exists)
-        except ApiError as error:
-            if error.is_rejected:
-                what = f"{child['kind']} {child['metadata']['name']}"
-                message = f"the API server refuses {what}: {error.message}"
-                raise Waiting("ChildRejected", message, _RETRY_REJECTED_SECONDS) from error
-            raise
+        # Without force where nothing of ours was seen, and by uid where something was: an object of somebody else
+        # that took the name since then is a conflict, and the next attempt says so.
+        body = child if live is None else _with_uid(child, live["metadata"]["uid"])
+        answer = await self._client.apply(body, names.OPERATOR_MANAGER, force=live is not None)
         self._accepted[_memory_key(child)] = (_hash(child), frozenset(differences(child, answer)))
         return answer
+
+
+def _with_uid(child: Document, uid: str) -> Document:
+    return {**child, "metadata": {**child["metadata"], "uid": uid}}
 
 
 def controlled_by(obj: Document, uid: str) -> bool:

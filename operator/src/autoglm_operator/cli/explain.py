@@ -24,9 +24,10 @@ def explain(name: str, namespace: str | None, context: str | None) -> str:
     from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
     try:
-        api = config.new_client_from_config(context=context)
-        where = namespace or _context_namespace(config.list_kube_config_contexts(), context)
-        document = client.CustomObjectsApi(api).get_namespaced_custom_object(
+        api = config.new_client_from_config(context=context)  # type: ignore[no-untyped-call]
+        contexts = config.list_kube_config_contexts()  # type: ignore[no-untyped-call]
+        where = namespace or _context_namespace(contexts, context)
+        document: Any = client.CustomObjectsApi(api).get_namespaced_custom_object(
             names.GROUP, names.VERSION, where, names.PLURAL, name, _request_timeout=10
         )
     except config.ConfigException as error:
@@ -73,7 +74,7 @@ def _conditions(conditions: list[Mapping[str, Any]]) -> list[str]:
         return ["  None yet: is the operator running? `kubectl get pods -A -l app.kubernetes.io/name=autoglm-operator`"]
     by_type = {item["type"]: item for item in conditions}
     shown = [by_type[kind] for kind in _ORDER if kind in by_type]
-    return [f"  {item['type']} is {item['status']} ({_why(item)}): {item['message']}." for item in shown]
+    return [f"  {item['type']} is {item['status']} ({_why(item)}): {item['message'].rstrip('.')}." for item in shown]
 
 
 def _why(item: Mapping[str, Any]) -> str:

@@ -1,5 +1,7 @@
 """Reads a document as the API server would: unknown fields, types, defaults and rules; errors name their path."""
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -7,7 +9,7 @@ from pydantic import ValidationError
 
 from autoglm_operator.api import names
 from autoglm_operator.api.crd import custom_resource_definition
-from autoglm_operator.api.v1alpha1 import Spec
+from autoglm_operator.api.v1alpha1 import DNS_NAME_PATTERN, Spec
 from autoglm_operator.api.validation import violations
 
 
@@ -16,18 +18,36 @@ def problems(document: Mapping[str, Any]) -> list[str]:
     version, kind = document.get("apiVersion"), document.get("kind")
     if (version, kind) != (names.API_VERSION, names.KIND):
         return [f"apiVersion/kind: expected {names.API_VERSION} {names.KIND}, got {version} {kind}"]
-    if not (document.get("metadata") or {}).get("name"):
-        return ["metadata.name: required; write the name that the Service shall have"]
+    if problem := _name_problem(document.get("metadata")):
+        return [problem]
+    # As the API server does: a field that is null is one that was left out.
+    given = _without_nulls(document.get("spec") or {})
     schema = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-    unknown = list(_unknown(document.get("spec") or {}, schema, "spec"))
+    unknown = list(_unknown(given, schema, "spec"))
     if unknown:
         return unknown
     try:
-        spec = Spec.model_validate(document.get("spec") or {})
+        # Strict and by way of JSON: the API server takes no "3" for 3 and no "yes" for true.
+        spec = Spec.model_validate_json(json.dumps(given, default=str), strict=True)
     except ValidationError as error:
         return [f"{_path(item['loc'])}: {item['msg']} (got {item['input']!r})" for item in error.errors()]
     filled = {**document, "spec": spec.model_dump(by_alias=True, exclude_none=True, mode="json")}
     return violations(filled)
+
+
+def _name_problem(metadata: Any) -> str | None:
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    if not name:
+        return "metadata.name: required; write the name that the Service shall have"
+    if not isinstance(name, str) or not re.fullmatch(DNS_NAME_PATTERN, name):
+        return f"metadata.name: {name!r} is no name: write lower case letters, digits and '-', such as autoglm-phone"
+    return None
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return value
 
 
 def _path(location: tuple[int | str, ...]) -> str:

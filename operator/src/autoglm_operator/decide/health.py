@@ -1,9 +1,9 @@
 """How a deployment is: pure judgement of its workload, pods and HPA, each in one sentence with its numbers."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from autoglm_operator.api import names
 from autoglm_operator.decide.plan import Plan
 from autoglm_operator.decide.reasons import Reason
 from autoglm_operator.observe.world import Document, Observed, Pod
@@ -29,11 +29,13 @@ class Health:
     """The whole judgement.
 
     Attributes:
-        replicas: engine pods that exist and are not being removed.
+        wanted: engine pods that the spec asks for.
+        replicas: those that exist and are not being removed.
         ready: those that answer requests.
         verdicts: one for each condition type.
     """
 
+    wanted: int
     replicas: int
     ready: int
     verdicts: tuple[Verdict, ...]
@@ -68,15 +70,16 @@ def assess(observed: Observed, plan: Plan) -> Health:
         _stalled(trouble),
         _scaling_active(plan, observed.child("HorizontalPodAutoscaler")),
     )
-    return Health(len(alive), count.ready + count.previous_ready, verdicts)
+    return Health(count.wanted, len(alive), count.ready + count.previous_ready, verdicts)
 
 
 def refused(observed: Observed, reason: str, message: str) -> Health:
     """Return the judgement when children could not be made as wanted; what runs goes on running."""
     alive = [pod for pod in observed.pods if not pod.terminating]
     ready = sum(pod.ready for pod in alive)
-    kept = f"; {_pods(ready)} of the previous spec still answer" if ready else ""
+    kept = f"; still answering requests: {_pods(ready)}" if ready else ""
     return Health(
+        observed.deployment.spec.replicas if observed.deployment.spec else 0,
         len(alive),
         ready,
         (
@@ -89,37 +92,11 @@ def refused(observed: Observed, reason: str, message: str) -> Health:
 
 
 def _count(alive: Sequence[Pod], workload: Document | None, wanted: int) -> _Count:
-    """Tell the pods of the newest template from the others.
-
-    The Deployment's status says how many pods are updated, not which; the newest template is the one whose pods
-    number that many. While the controller has not seen the newest spec, no pod counts as current.
-    """
-    if workload is None or not _observed(workload):
-        return _Count(wanted, (), tuple(alive))
-    updated = int(workload["status"].get("updatedReplicas") or 0)
-    if updated == len(alive):
-        return _Count(wanted, tuple(alive), ())
-    by_template = Counter(pod.template for pod in alive)
-    current = [template for template, number in by_template.items() if number == updated]
-    newest = _newest_template(workload) or (current[0] if len(current) == 1 else None)
-    return _Count(
-        wanted,
-        tuple(pod for pod in alive if pod.template == newest),
-        tuple(pod for pod in alive if pod.template != newest),
-    )
-
-
-def _newest_template(workload: Document) -> str | None:
-    """Return the template hash that the controller names in its Progressing message: `ReplicaSet "name-hash" …`."""
-    message = str(_condition(workload, "Progressing").get("message", ""))
-    parts = message.split('"')
-    prefix = workload["metadata"]["name"] + "-"
-    return parts[1].removeprefix(prefix) if len(parts) > 1 and parts[1].startswith(prefix) else None
-
-
-def _observed(workload: Document) -> bool:
-    generation = workload["metadata"].get("generation", 0)
-    return bool(int((workload.get("status") or {}).get("observedGeneration") or 0) >= generation)
+    """Tell the pods of the newest template from the others, by the hash that template and pods carry."""
+    template = workload["spec"]["template"]["metadata"] if workload else {}
+    newest = (template.get("annotations") or {}).get(names.ANNOTATION_TEMPLATE)
+    current = tuple(pod for pod in alive if pod.template == newest)
+    return _Count(wanted, current, tuple(pod for pod in alive if pod.template != newest))
 
 
 def _condition(obj: Document, kind: str) -> Document:
@@ -190,4 +167,5 @@ def _scaling_active(plan: Plan, hpa: Document | None) -> Verdict:
     if not condition:
         message = "the HPA has not been evaluated yet; the controller-manager does so every 15 s"
         return Verdict(SCALING_ACTIVE, "Unknown", Reason.WAITING_FOR_HPA, message)
-    return Verdict(SCALING_ACTIVE, condition["status"], condition["reason"], condition.get("message", ""))
+    reason = condition.get("reason") or Reason.WAITING_FOR_HPA
+    return Verdict(SCALING_ACTIVE, condition["status"], reason, condition.get("message", ""))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from autoglm_operator.api.v1alpha1 import Spec
+from autoglm_operator.decide.reasons import Reason
 from autoglm_operator.errors import Terminal
 from autoglm_operator.observe.world import Observed
 
@@ -46,7 +47,7 @@ def make_plan(observed: Observed) -> Plan:
     """
     deployment = observed.deployment
     if deployment.spec is None:
-        raise Terminal("InvalidSpec", deployment.spec_error)
+        raise Terminal(Reason.INVALID_SPEC, deployment.spec_error)
     return Plan(
         spec=deployment.spec,
         replicas=deployment.spec.replicas,

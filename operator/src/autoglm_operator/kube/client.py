@@ -38,9 +38,10 @@ class Client:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(ssl=self._connection.ssl_context, limit=64)
+        # Without a limit: each watch holds a connection, and enough of them would starve the writes. The number of
+        # workers bounds the rest.
+        connector = aiohttp.TCPConnector(ssl=self._connection.ssl_context, limit=0)
         self._session = aiohttp.ClientSession(
-            self._connection.server,
             connector=connector,
             timeout=aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS),
         )
@@ -73,9 +74,10 @@ class Client:
         start, status = loop.time(), 0
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         headers = self._headers(content_type if data else None)
+        url = self._connection.server + path
         try:
-            async with self._session.request(method, path, params=params, data=data, headers=headers) as response:
-                status = response.status
+            async with self._session.request(method, url, params=params, data=data, headers=headers) as response:
+                status, retry_after = response.status, response.headers.get("Retry-After")
                 document = _decode(await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ConnectionLost(f"{method} {path}: {type(error).__name__}: {error}") from error
@@ -83,7 +85,7 @@ class Client:
             if self._observe:
                 self._observe(method, status, loop.time() - start)
         if status >= 400:  # noqa: PLR2004  # HTTP errors start here
-            raise ApiError(status, document, f"{method} {path}")
+            raise ApiError(status, document, f"{method} {path}", retry_after)
         return document
 
     async def get(self, api_version: str, kind: str, namespace: str | None, name: str) -> Document:
@@ -111,23 +113,26 @@ class Client:
         assert self._session is not None, "use the client inside `async with`"  # noqa: S101  # programming error
         query = {**params, "watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": _WATCH_SECONDS}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=_WATCH_SILENCE_SECONDS)
+        url = self._connection.server + path
         try:
-            async with self._session.get(path, params=query, headers=self._headers(), timeout=timeout) as response:
+            async with self._session.get(url, params=query, headers=self._headers(), timeout=timeout) as response:
                 if response.status >= 400:  # noqa: PLR2004  # HTTP errors start here
-                    raise ApiError(response.status, _decode(await response.read()), f"watch {path}")
+                    retry_after = response.headers.get("Retry-After")
+                    raise ApiError(response.status, _decode(await response.read()), f"watch {path}", retry_after)
                 async for line in _lines(response):
                     event = json.loads(line)
                     if event["type"] == "ERROR":
                         raise ApiError(int(event["object"].get("code") or 500), event["object"], f"watch {path}")
                     yield event["type"], event["object"]
-        except (aiohttp.ClientError, TimeoutError, OSError, json.JSONDecodeError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError) as error:
             raise ConnectionLost(f"watch {path}: {type(error).__name__}: {error}") from error
 
     async def apply(self, obj: Document, manager: str, subresource: str = "", *, force: bool = True) -> Document:
         """Server-side apply `obj` as `manager` and return the object that is.
 
         Args:
-            obj: the fields that `manager` wants to own; those it named before and no longer does are removed.
+            obj: the fields that `manager` wants to own; those it named before and no longer does are removed. With a
+                `metadata.uid`, exactly that object, and a conflict if it is gone or another has its name.
             manager: name of the field manager.
             subresource: such as `status`.
             force: take over fields that somebody else owns; otherwise they are a conflict.

@@ -49,19 +49,18 @@ class Connection:
         Raises:
             ValueError: the file has no usable context, or its user needs a credential plugin.
         """
-        config = yaml.safe_load(path.read_text())
-        try:
-            context = _named(config["contexts"], config["current-context"])["context"]
-            cluster = _named(config["clusters"], context["cluster"])["cluster"]
-            user = _named(config["users"], context["user"])["user"]
-        except (KeyError, StopIteration, TypeError) as error:
-            raise ValueError(f"{path}: no complete current-context: {error!r} is missing") from error
+        config = _read(path)
+        context = _entry(config, "context", config.get("current-context"), path)
+        cluster = _entry(config, "cluster", context.get("cluster"), path)
+        user = _entry(config, "user", context.get("user"), path)
+        if not cluster.get("server"):
+            raise ValueError(f"{path}: cluster {context['cluster']} has no server")
         if "exec" in user or "auth-provider" in user:
             raise ValueError(f"{path}: user {context['user']} needs a credential plugin; use a token or a certificate")
         tls = ssl.create_default_context(cadata=_decode(cluster, "certificate-authority", path))
         if "client-certificate-data" in user or "client-certificate" in user:
             _load_client_certificate(tls, user, path)
-        return cls(cluster["server"].rstrip("/"), tls, lambda: user.get("token"))
+        return cls(cluster["server"].rstrip("/"), tls, _token(user, path))
 
 
 def from_environment(environ: dict[str, str]) -> Connection:
@@ -71,8 +70,34 @@ def from_environment(environ: dict[str, str]) -> Connection:
     return Connection.in_cluster(environ)
 
 
-def _named(items: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    return next(item for item in items if item["name"] == name)
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        config = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ValueError(f"{path}: kubeconfig cannot be read: {error.strerror}; set KUBECONFIG to one file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: kubeconfig is not YAML: {error}") from error
+    if not isinstance(config, dict):
+        found = type(config).__name__
+        raise ValueError(f"{path}: expected a kubeconfig, got {found}")  # noqa: TRY004  # one error for callers
+    return config
+
+
+def _entry(config: dict[str, Any], kind: str, name: str | None, path: Path) -> dict[str, Any]:
+    """Return the entry of a kubeconfig's list of contexts, clusters or users."""
+    if not name:
+        where = "current-context is not set" if kind == "context" else f"the current context names no {kind}"
+        raise ValueError(f"{path}: {where}")
+    for item in config.get(f"{kind}s") or []:
+        if item.get("name") == name:
+            return dict(item.get(kind) or {})
+    raise ValueError(f"{path}: {kind} {name!r} is not among its {kind}s")
+
+
+def _token(user: dict[str, Any], path: Path) -> Callable[[], str | None]:
+    if file := user.get("tokenFile"):
+        return lambda: Path(path.parent, file).read_text().strip()
+    return lambda: user.get("token")
 
 
 def _decode(section: dict[str, Any], key: str, path: Path) -> str | None:

@@ -17,9 +17,14 @@ from autoglm_operator.kube.errors import ApiError, KubeError
 
 logger = logging.getLogger(__name__)
 
+#: Raises in a process that may no longer write; called before each write.
+MayWrite = Callable[[], None]
+
 LEASE_SECONDS: Final = 15.0
 RENEW_DEADLINE_SECONDS: Final = 10.0
 RETRY_SECONDS: Final = 2.0
+#: A process that is told to stop does so, whether the API server answers or not.
+_RELEASE_SECONDS: Final = 2.0
 
 
 class LeadershipLost(Exception):  # noqa: N818  # says what happened
@@ -155,10 +160,11 @@ class LeaderElector:
             return
         self._renewed = None
         try:
-            lease = await self._read()
-            if lease and lease["spec"].get("holderIdentity") == self._identity:
-                document = self._document(lease)
-                document["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
-                await self._write(document, create=False)
-        except KubeError as error:
+            async with asyncio.timeout(_RELEASE_SECONDS):
+                lease = await self._read()
+                if lease and lease["spec"].get("holderIdentity") == self._identity:
+                    document = self._document(lease)
+                    document["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
+                    await self._write(document, create=False)
+        except (KubeError, TimeoutError) as error:
             logger.warning("lease not released", extra={"lease": self._name, "error": str(error)})

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Final
 
 from autoglm_operator.kube import resources
@@ -19,6 +19,10 @@ OnChange = Callable[[Key, Any, Any], None]
 
 _FIRST_BACKOFF_SECONDS: Final = 0.2
 _MOST_BACKOFF_SECONDS: Final = 15.0
+#: The server sends a bookmark at least this often.
+_BOOKMARK_SECONDS: Final = 70.0
+#: A stream that ends sooner without a word was cut by something on the way; asking again at once would be a loop.
+_SHORT_WATCH_SECONDS: Final = 1.0
 
 
 def without_managed_fields(obj: Document) -> Document:
@@ -28,10 +32,11 @@ def without_managed_fields(obj: Document) -> Document:
 
 
 class Reflector:
-    """Lists, then watches, and lists again when the stream breaks.
+    """Lists, then watches, and lists again when the server no longer keeps the history to go on from.
 
     A new list replaces the old content: objects that vanished in between are reported as deleted, which a watch
-    alone would miss.
+    alone would miss. Nothing older than what is known is taken over: events arrive after the answers to our own
+    writes, and a list may be answered from before them.
 
     Attributes:
         items: the objects by (namespace, name), each passed through `keep`.
@@ -59,6 +64,8 @@ class Reflector:
         self._unsynced = set(self._scopes)
         self._synced = asyncio.Event()
         self._heard: dict[str | None, float] = {}
+        self._versions: dict[Key, int] = {}
+        self._position: dict[str | None, int] = {}
 
     @property
     def synced(self) -> bool:
@@ -70,9 +77,19 @@ class Reflector:
         await self._synced.wait()
 
     def silence_seconds(self) -> float:
-        """Return the age of the oldest sign of life over all streams; bookmarks count."""
+        """Return the longest time that a stream has neither brought anything nor failed; bookmarks count.
+
+        A refused connection is no silence: starting again would not make the API server answer.
+        """
         now = time.monotonic()
         return max((now - heard for heard in self._heard.values()), default=0.0)
+
+    def store(self, document: Document) -> None:
+        """Take over an object as the API server returned it to a write, unless the stream is already past that."""
+        key, version = _key(document), version_of(document)
+        scope = None if self._scopes == [None] else key[0]
+        if version > self._position.get(scope, 0):
+            self._store(key, version, self._keep(document))
 
     async def run(self) -> None:
         """Follow the API server until cancelled."""
@@ -81,57 +98,86 @@ class Reflector:
                 tasks.create_task(self._follow(scope))
 
     async def _follow(self, scope: str | None) -> None:
+        version: str | None = None
         backoff = _FIRST_BACKOFF_SECONDS
         while True:
+            asked = 0.0
             try:
-                version = await self._list(scope)
-                backoff = _FIRST_BACKOFF_SECONDS
-                while True:
-                    version = await self._watch(scope, version)
+                if version is None:
+                    version = await self._list(scope)
+                start = time.monotonic()
+                async for reached in self._watch(scope, version):
+                    version, backoff = reached, _FIRST_BACKOFF_SECONDS
+                if time.monotonic() - start > _SHORT_WATCH_SECONDS:
+                    continue
             except KubeError as error:
-                gone = isinstance(error, ApiError) and error.is_gone
-                level = logging.INFO if gone else logging.WARNING
-                logger.log(level, "watch interrupted", extra={"kind": self.kind, "error": str(error)})
-            await asyncio.sleep(backoff * random.uniform(0.5, 1.5))
+                asked = error.retry_after if isinstance(error, ApiError) else 0.0
+                version = version if self._goes_on(scope, error) else None
+                logger.warning("watch interrupted", extra={"kind": self.kind, "error": str(error)})
+            self._heard[scope] = time.monotonic()
+            await asyncio.sleep(max(asked, backoff * random.uniform(0.5, 1.5)))
             backoff = min(backoff * 2, _MOST_BACKOFF_SECONDS)
+
+    def _goes_on(self, scope: str | None, error: KubeError) -> bool:
+        """Whether the next watch can go on where this one ended; otherwise a list must come first."""
+        if isinstance(error, ApiError):
+            return error.is_throttled
+        # A stream without its bookmarks may be one that waits for a version that the server does not have.
+        return time.monotonic() - self._heard.get(scope, 0.0) < _BOOKMARK_SECONDS
 
     async def _list(self, scope: str | None) -> str:
         path = resources.path(self._api_version, self.kind, scope)
         documents, version = await self._client.list_all(path, self._params)
-        listed = {_key(document): self._prepare(document) for document in documents}
+        if int(version) < self._position.get(scope, 0):
+            # The server was restored from a backup: what was known is of a history that no longer is.
+            self._versions.clear()
+        self._position[scope] = int(version)
+        listed = {_key(document) for document in documents}
         for key in [key for key in self.items if scope in (None, key[0]) and key not in listed]:
-            self._store(key, None)
-        for key, item in listed.items():
-            self._store(key, item)
+            self._store(key, int(version), None)
+        for document in documents:
+            self._store(_key(document), version_of(document), self._keep(self._named(document)))
         self._heard[scope] = time.monotonic()
         self._unsynced.discard(scope)
         if not self._unsynced:
             self._synced.set()
         return version
 
-    def _prepare(self, document: Document) -> Any:
+    def _named(self, document: Document) -> Document:
         # The items of a list carry neither; a watch event does.
-        document.setdefault("apiVersion", self._api_version)
-        document.setdefault("kind", self.kind)
-        return self._keep(document)
+        return {"apiVersion": self._api_version, "kind": self.kind, **document}
 
-    async def _watch(self, scope: str | None, version: str) -> str:
+    async def _watch(self, scope: str | None, version: str) -> AsyncIterator[str]:
+        """Follow the stream from `version` and yield the version of each event once it is taken over."""
         path = resources.path(self._api_version, self.kind, scope)
         async for change, document in self._client.watch(path, {**self._params, "resourceVersion": version}):
             self._heard[scope] = time.monotonic()
-            version = document["metadata"]["resourceVersion"]
+            self._position[scope] = version_of(document)
             if change != "BOOKMARK":
-                self._store(_key(document), None if change == "DELETED" else self._prepare(document))
-        return version
+                item = None if change == "DELETED" else self._keep(self._named(document))
+                self._store(_key(document), version_of(document), item)
+            yield document["metadata"]["resourceVersion"]
 
-    def _store(self, key: Key, item: Any) -> None:
+    def _store(self, key: Key, version: int, item: Any) -> None:
+        if version < self._versions.get(key, 0):
+            return
         old = self.items.get(key)
         if item is None:
             self.items.pop(key, None)
+            self._versions.pop(key, None)
         else:
             self.items[key] = item
-        if self._on_change and (old is not None or item is not None) and old != item:
+            self._versions[key] = version
+        if self._on_change and old != item:
             self._on_change(key, old, item)
+
+
+def version_of(document: Document) -> int:
+    """Return the resource version as a number.
+
+    Comparable by contract since Kubernetes 1.35, and numbers of one sequence ever since etcd 3.
+    """
+    return int(document["metadata"]["resourceVersion"])
 
 
 def _key(document: Document) -> Key:

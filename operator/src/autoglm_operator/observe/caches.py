@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from autoglm_operator.api import names
 from autoglm_operator.kube.client import Client, Document
-from autoglm_operator.kube.reflector import Key, Reflector, without_managed_fields
+from autoglm_operator.kube.reflector import Key, Reflector, version_of, without_managed_fields
 from autoglm_operator.observe.world import ChildRef, Deployment, Observed, Pod, child_ref
 
 #: Kinds of children that every cluster serves.
@@ -50,6 +50,7 @@ class Caches:
             )
             for version, kind in (*CHILD_KINDS, *optional)
         ]
+        self._by_kind = {reflector.kind: reflector for reflector in self.reflectors}
         self.reflectors.append(
             Reflector(client, "v1", "Pod", scopes, label_selector=selector, keep=_pod, on_change=self._pod_changed)
         )
@@ -84,50 +85,60 @@ class Caches:
         """
         key = (document["metadata"]["namespace"], document["metadata"]["name"])
         known = self.deployments.get(key)
-        if known is not None and _version(known) >= _version(document):
+        if known is not None and version_of(known) >= version_of(document):
             return False
-        self.deployments[key] = document
+        # A copy: the caller's document may be shared with kopf.
+        self.deployments[key] = without_managed_fields({**document, "metadata": dict(document["metadata"])})
         return True
 
     def put(self, written: Iterable[Document]) -> None:
-        """Take over objects just written, so that the next reconcile does not see the ones before."""
+        """Take over children just written, so that the next reconcile does not see the ones before."""
         for document in written:
-            for uid in _controllers(document):
-                self._children[uid][child_ref(document)] = _child(document)
+            self._by_kind[document["kind"]].store(document)
 
     def forget(self, key: Key) -> None:
-        """Drop a deployment that is gone."""
-        if document := self.deployments.pop(key, None):
-            self._children.pop(document["metadata"]["uid"], None)
-        self._pods.pop(key, None)
+        """Drop a deployment that is gone; its children and pods go when their own streams say so."""
+        self.deployments.pop(key, None)
 
     def _child_changed(self, key: Key, old: Document | None, new: Document | None) -> None:
-        for document, present in ((old, False), (new, True)):
-            if document is None:
-                continue
-            for uid in _controllers(document):
-                if present:
-                    self._children[uid][child_ref(document)] = document
-                else:
-                    self._children[uid].pop(child_ref(document), None)
+        for uid in _controllers(old):
+            _drop(self._children, uid, child_ref(old or {}))
+        for uid in _controllers(new):
+            self._children[uid][child_ref(new or {})] = new or {}
         # Children carry the name of their owner.
         self._enqueue(key)
 
     def _pod_changed(self, key: Key, old: "_LabelledPod | None", new: "_LabelledPod | None") -> None:
         namespace, name = key
-        owner = (new or old or (None, ""))[1]
-        if new is None:
-            self._pods[(namespace, owner)].pop(name, None)
-        else:
-            self._pods[(namespace, owner)][name] = new[0]
-        self._enqueue((namespace, owner))
+        if old is not None:
+            _drop(self._pods, (namespace, old[1]), name)
+        if new is not None:
+            self._pods[(namespace, new[1])][name] = new[0]
+        for owner in {item[1] for item in (old, new) if item is not None}:
+            self._enqueue((namespace, owner))
 
 
 _LabelledPod = tuple[Pod, str]
 
 
-def _pod(document: Document) -> _LabelledPod:
-    return Pod.parse(document), document["metadata"]["labels"].get(names.LABEL_DEPLOYMENT, "")
+def _drop(index: dict[Any, dict[Any, Any]], owner: Any, entry: Any) -> None:
+    """Remove `entry` from the index, and its owner's row once that is empty."""
+    if owner in index:
+        index[owner].pop(entry, None)
+        if not index[owner]:
+            del index[owner]
+
+
+def _pod(document: Document) -> _LabelledPod | None:
+    """Return the pod and the deployment it belongs to; `None` if it only looks like one of ours.
+
+    Labels can be copied by anybody; a pod of ours is made by a ReplicaSet of the Deployment of that name.
+    """
+    owner = str((document["metadata"].get("labels") or {}).get(names.LABEL_DEPLOYMENT, ""))
+    made_by = [ref for ref in document["metadata"].get("ownerReferences") or [] if ref.get("controller")]
+    if not any(ref["kind"] == "ReplicaSet" and ref["name"].startswith(f"{owner}-") for ref in made_by):
+        return None
+    return Pod.parse(document), owner
 
 
 def _child(document: Document) -> Document:
@@ -139,11 +150,6 @@ def _child(document: Document) -> Document:
     return document
 
 
-def _version(document: Document) -> int:
-    # Comparable by contract since Kubernetes 1.35, and numbers of one sequence ever since etcd 3.
-    return int(document["metadata"]["resourceVersion"])
-
-
-def _controllers(document: Document) -> list[Any]:
-    references = document["metadata"].get("ownerReferences") or []
+def _controllers(document: Document | None) -> list[Any]:
+    references = document["metadata"].get("ownerReferences") or [] if document else []
     return [reference["uid"] for reference in references if reference.get("controller")]

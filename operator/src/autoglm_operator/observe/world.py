@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from pydantic import ValidationError
 
+from autoglm_operator.api import names
 from autoglm_operator.api.status import Condition
 from autoglm_operator.api.v1alpha1 import Spec
 
 Document = dict[str, Any]
+#: One exit can be chance; the kubelet backs off from the second.
+_CRASHES_TO_TELL: Final = 2
 #: (apiVersion, kind, name) of a child; its namespace is that of its owner.
 ChildRef = tuple[str, str, str]
 
@@ -68,7 +71,7 @@ class Pod:
     """What matters of an engine pod.
 
     Attributes:
-        template: hash of the pod template that it was made from.
+        template: hash of the pod template that it was made from, as the template's annotation gave it.
         trouble: why its containers do not run, as (reason, message); `None` if nothing is wrong.
         unschedulable: the scheduler's message if no node takes it.
     """
@@ -88,7 +91,7 @@ class Pod:
         scheduled = conditions.get("PodScheduled", {})
         return cls(
             name=meta["name"],
-            template=(meta.get("labels") or {}).get("pod-template-hash", ""),
+            template=(meta.get("annotations") or {}).get(names.ANNOTATION_TEMPLATE, ""),
             ready=conditions.get("Ready", {}).get("status") == "True",
             terminating="deletionTimestamp" in meta,
             trouble=_trouble(status),
@@ -99,17 +102,29 @@ class Pod:
 def _trouble(status: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return the first container's reason for not running that will not pass by itself."""
     for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
-        waiting = container.get("state", {}).get("waiting") or {}
+        waiting = (container.get("state") or {}).get("waiting") or {}
         reason = waiting.get("reason", "")
         where = f"container {container['name']}"
         if reason in {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}:
             return "ImageUnavailable", f"{where}: image {container['image']} cannot be pulled"
         if reason in {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}:
             return "ContainerNotCreated", f"{where}: {waiting.get('message') or reason}"
-        if reason == "CrashLoopBackOff":
-            last = container.get("lastState", {}).get("terminated") or {}
+        if last := _crash(container):
             return "EngineCrashing", f"{where} keeps exiting: {_exit_words(last)}"
     return None
+
+
+def _crash(container: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the last exit of a container that keeps exiting.
+
+    Between two back-offs it runs, or has just ended, for a moment: that is the same trouble, not its end and return.
+    """
+    state = container.get("state") or {}
+    ended: Mapping[str, Any] = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
+    if (state.get("waiting") or {}).get("reason") == "CrashLoopBackOff":
+        return ended or {"exitCode": "unknown"}
+    again = container.get("restartCount", 0) >= _CRASHES_TO_TELL and not container.get("ready")
+    return ended if again and ended.get("exitCode") else None
 
 
 def _exit_words(terminated: Mapping[str, Any]) -> str:

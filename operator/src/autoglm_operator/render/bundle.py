@@ -1,7 +1,5 @@
 """The whole desired set of one deployment, in the order it is applied."""
 
-import hashlib
-import json
 from typing import Any
 
 from autoglm_operator.api import names
@@ -9,6 +7,7 @@ from autoglm_operator.decide.plan import Plan
 from autoglm_operator.observe.world import Deployment
 from autoglm_operator.render.autoscaler import horizontal_pod_autoscaler
 from autoglm_operator.render.availability import pod_disruption_budget, pod_monitor, service_account
+from autoglm_operator.render.meta import content_hash
 from autoglm_operator.render.network import network_policy, service
 from autoglm_operator.render.workload import workload
 from autoglm_operator.settings import Images
@@ -28,12 +27,6 @@ def bundle(deployment: Deployment, plan: Plan, images: Images) -> list[dict[str,
     if plan.monitored:
         children.append(pod_monitor(deployment))
     return [_stamped(child) for child in children]
-
-
-def content_hash(obj: dict[str, Any]) -> str:
-    """Return a short hash of the canonical JSON of `obj`."""
-    canonical = json.dumps(obj, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def _stamped(child: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from autoglm_operator.decide.plan import PRE_STOP_SECONDS, STARTUP_SECONDS, Plan
 from autoglm_operator.observe.world import Deployment
 from autoglm_operator.render.engines import RENDERERS
 from autoglm_operator.render.engines.common import CACHE_PATH, MODEL_VOLUME_PATH, EngineProcess
-from autoglm_operator.render.meta import labels, metadata
+from autoglm_operator.render.meta import content_hash, labels, metadata
 from autoglm_operator.settings import Images
 
 _USER: Final = 65532
@@ -22,7 +22,11 @@ _CONTAINER_SECURITY: Final = {
 
 
 def workload(deployment: Deployment, plan: Plan, images: Images) -> dict[str, Any]:
-    """Return the Deployment of the engine pods."""
+    """Return the Deployment of the engine pods.
+
+    The template carries its own hash, so that each pod says by itself which spec it runs.
+    """
+    pod = _pod(deployment, plan, images)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -34,8 +38,11 @@ def workload(deployment: Deployment, plan: Plan, images: Images) -> dict[str, An
             "selector": {"matchLabels": names.pod_selector(deployment.name)},
             "strategy": _strategy(plan.spec),
             "template": {
-                "metadata": {"labels": labels(deployment.name)},
-                "spec": _pod(deployment, plan, images),
+                "metadata": {
+                    "labels": labels(deployment.name),
+                    "annotations": {names.ANNOTATION_TEMPLATE: content_hash(pod)},
+                },
+                "spec": pod,
             },
         },
     }

@@ -7,7 +7,7 @@ from autoglm_operator.api import names
 from autoglm_operator.decide.health import STALLED, Health
 from autoglm_operator.observe.world import Deployment
 
-_NOTE_LENGTH: Final = 1024
+_NOTE_BYTES: Final = 1024
 
 
 def events(deployment: Deployment, health: Health, instance: str, now: float) -> list[dict[str, Any]]:
@@ -37,7 +37,7 @@ def _event(deployment: Deployment, kind: str, reason: str, note: str, *, instanc
         "action": "Reconcile",
         "type": kind,
         "reason": reason,
-        "note": note[:_NOTE_LENGTH],
+        "note": note.encode()[:_NOTE_BYTES].decode(errors="ignore"),
         "regarding": {
             "apiVersion": names.API_VERSION,
             "kind": names.KIND,

@@ -27,7 +27,8 @@ def status_document(deployment: Deployment, health: Health, now: float) -> dict[
     return {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,
-        "metadata": {"name": deployment.name, "namespace": deployment.namespace},
+        # The uid makes it this object's status and not that of a successor with the same name.
+        "metadata": {"name": deployment.name, "namespace": deployment.namespace, "uid": deployment.uid},
         "status": status,
     }
 

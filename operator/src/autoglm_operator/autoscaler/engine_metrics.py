@@ -1,0 +1,180 @@
+"""What is read from an engine's `/metrics`: the one table of the engines' names for it, and the parser."""
+
+import math
+import re
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from autoglm_operator.decide.quantiles import Histogram
+
+RUNNING: Final = "running"
+WAITING: Final = "waiting"
+KV_CACHE: Final = "kv_cache"
+TTFT: Final = "ttft"
+ITL: Final = "itl"
+PROMPT_TOKENS: Final = "prompt_tokens"
+GENERATION_TOKENS: Final = "generation_tokens"
+PREEMPTIONS: Final = "preemptions"
+
+#: Series name → what it is; checked against vLLM 0.33.0 and SGLang 0.5.23.
+NAMES: Final = {
+    "vllm:num_requests_running": RUNNING,
+    "vllm:num_requests_waiting": WAITING,
+    "vllm:kv_cache_usage_perc": KV_CACHE,
+    "vllm:time_to_first_token_seconds_bucket": TTFT,
+    "vllm:inter_token_latency_seconds_bucket": ITL,
+    "vllm:prompt_tokens_total": PROMPT_TOKENS,
+    "vllm:generation_tokens_total": GENERATION_TOKENS,
+    "vllm:num_preemptions_total": PREEMPTIONS,
+    "sglang:num_running_reqs": RUNNING,
+    "sglang:num_queue_reqs": WAITING,
+    "sglang:token_usage": KV_CACHE,
+    "sglang:time_to_first_token_seconds_bucket": TTFT,
+    "sglang:inter_token_latency_seconds_bucket": ITL,
+    "sglang:prompt_tokens_total": PROMPT_TOKENS,
+    "sglang:generation_tokens_total": GENERATION_TOKENS,
+    "sglang:num_retracted_requests_total": PREEMPTIONS,
+}
+_REQUIRED: Final = (RUNNING, WAITING, KV_CACHE)
+_KINDS: Final = {name.encode(): kind for name, kind in NAMES.items()}
+# One pass in C over a body of which nine tenths are other families. A timestamp after the value would make the line
+# malformed: an engine gives none, and a scrape that carries an old one is not from an engine.
+_LINE: Final = re.compile(rb"^(" + b"|".join(map(re.escape, _KINDS)) + rb")(?:\{(.*)\})?[ \t]+(.*)$", re.MULTILINE)
+# Quotes inside a label's value are escaped, so this finds the label and never a part of another's value.
+_BOUND: Final = re.compile(rb'(?:^|,)le="([^"]*)"')
+
+
+class ScrapeError(Exception):
+    """A scrape that gives no sample.
+
+    Attributes:
+        reason: one word for the metric: timeout, refused, http, too_large, malformed, invalid, stale, incomplete.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSample:
+    """What one engine said at one moment; data-parallel ranks together.
+
+    Attributes:
+        taken: monotonic time of the request, in seconds: the sample is at least as new as that.
+        running: requests in the batch.
+        waiting: requests in the queue.
+        kv_cache: share of the KV cache in use, 0 to 1; the mean over ranks.
+        ttft: time to first token, seconds; `None` if the engine does not tell.
+        itl: inter-token latency, seconds.
+        prompt_tokens: since the engine started.
+        generation_tokens: since the engine started.
+        preemptions: since the engine started.
+    """
+
+    taken: float
+    running: float
+    waiting: float
+    kv_cache: float
+    ttft: Histogram | None
+    itl: Histogram | None
+    prompt_tokens: float = 0.0
+    generation_tokens: float = 0.0
+    preemptions: float = 0.0
+
+    @property
+    def in_flight(self) -> float:
+        """Requests in the batch or in the queue."""
+        return self.running + self.waiting
+
+
+def parse(body: bytes, taken: float) -> EngineSample:
+    """Return the sample in an exposition.
+
+    Raises:
+        ScrapeError: a needed value is missing, malformed, negative, infinite or NaN.
+    """
+    values: dict[str, list[float]] = defaultdict(list)
+    buckets: dict[str, dict[float, float]] = {TTFT: {}, ITL: {}}
+    for name, labels, text in _LINE.findall(body):
+        kind, value = _KINDS[name], _value(name, text)
+        if kind in buckets:
+            bound = _bound(name, labels)
+            buckets[kind][bound] = buckets[kind].get(bound, 0.0) + value
+        else:
+            values[kind].append(value)
+    if missing := [kind for kind in _REQUIRED if kind not in values]:
+        wanted = " or ".join(name for name, kind in NAMES.items() if kind in missing)
+        raise ScrapeError("incomplete", f"no {wanted} in {len(body)} bytes: is this a vLLM or SGLang engine?")
+    kv_cache = sum(values[KV_CACHE]) / len(values[KV_CACHE])
+    if kv_cache > 1:
+        raise ScrapeError("invalid", f"KV-cache use is {kv_cache:g}: expected 0 to 1")
+    return EngineSample(
+        taken=taken,
+        running=sum(values[RUNNING]),
+        waiting=sum(values[WAITING]),
+        kv_cache=kv_cache,
+        ttft=_histogram(TTFT, buckets[TTFT]),
+        itl=_histogram(ITL, buckets[ITL]),
+        prompt_tokens=sum(values[PROMPT_TOKENS]),
+        generation_tokens=sum(values[GENERATION_TOKENS]),
+        preemptions=sum(values[PREEMPTIONS]),
+    )
+
+
+def _value(name: bytes, text: bytes) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ScrapeError("malformed", f"{name.decode()}: {_shown(text)} is not a number") from None
+    if not math.isfinite(value) or value < 0:
+        raise ScrapeError("invalid", f"{name.decode()} is {_shown(text)}: expected a finite number of at least 0")
+    return value
+
+
+def _bound(name: bytes, labels: bytes) -> float:
+    found = _BOUND.search(labels)
+    try:
+        bound = float(found[1]) if found else math.nan
+    except ValueError:
+        bound = math.nan
+    if math.isnan(bound):
+        raise ScrapeError("malformed", f"{name.decode()}{{{_shown(labels)}}}: no number in the label le")
+    return bound
+
+
+def _histogram(kind: str, buckets: dict[float, float]) -> Histogram | None:
+    if not buckets:
+        return None
+    bounds = sorted(buckets)
+    counts = array("d", (buckets[bound] for bound in bounds))
+    if bounds[-1] != math.inf or _falls(counts):
+        raise ScrapeError("malformed", f"the histogram of {kind} does not rise to le=+Inf")
+    return Histogram(_shared(tuple(bounds[:-1])), counts)
+
+
+def _falls(counts: Iterable[float]) -> bool:
+    before = 0.0
+    for count in counts:
+        if count < before:
+            return True
+        before = count
+    return False
+
+
+_BOUNDS: dict[tuple[float, ...], tuple[float, ...]] = {}
+_MOST_BOUNDS: Final = 64
+
+
+def _shared(bounds: tuple[float, ...]) -> tuple[float, ...]:
+    """Return an equal tuple that other samples use already: engines of one version share their bounds."""
+    if len(_BOUNDS) >= _MOST_BOUNDS:
+        _BOUNDS.clear()
+    return _BOUNDS.setdefault(bounds, bounds)
+
+
+def _shown(text: bytes) -> str:
+    return repr(text[:80].decode(errors="replace"))

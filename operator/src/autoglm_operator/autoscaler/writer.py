@@ -1,0 +1,132 @@
+"""Writes `status.autoscaling`: rarely, and only what changed."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from autoglm_operator.api import names
+from autoglm_operator.api.status import AutoscalingStatus, ScalingDecision
+from autoglm_operator.autoscaler.pods import Key, Target
+from autoglm_operator.decide.needs import milliseconds
+from autoglm_operator.decide.scaling import Decision
+from autoglm_operator.kube.client import Client, Document
+from autoglm_operator.kube.errors import ApiError, KubeError
+
+logger = logging.getLogger(__name__)
+
+#: A write for each deployment at most so often.
+PAUSE_SECONDS: Final = 15.0
+_CHANGE: Final = 0.1
+_MESSAGE_LENGTH: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Latencies:
+    """P99s in seconds; `None` if there is none."""
+
+    ttft: float | None
+    itl: float | None
+
+
+def next_status(
+    before: AutoscalingStatus | None, ordered: int, decision: Decision, latencies: Latencies, now: float
+) -> AutoscalingStatus | None:
+    """Return the status to write, or `None` if the present one will do: pure.
+
+    Args:
+        before: what is written now.
+        ordered: replicas asked for in the spec.
+        decision: of now.
+        latencies: of now.
+        now: Unix time.
+    """
+    before = before or AutoscalingStatus()
+    same = before.desired_replicas == decision.to
+    if same and _close(before.ttft_p99, latencies.ttft) and _close(before.itl_p99, latencies.itl):
+        return None
+    made = before.decision if same else None
+    return AutoscalingStatus(
+        desired_replicas=decision.to,
+        ttft_p99=_text(latencies.ttft),
+        itl_p99=_text(latencies.itl),
+        decision=made or _decision(before.desired_replicas, ordered, decision, now),
+    )
+
+
+def _decision(before: int | None, ordered: int, decision: Decision, now: float) -> ScalingDecision:
+    return ScalingDecision(
+        time=datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        from_=ordered if before is None else before,
+        to=decision.to,
+        reason=decision.reason,
+        message=decision.message[:_MESSAGE_LENGTH],
+    )
+
+
+def _text(value: float | None) -> str | None:
+    return None if value is None else milliseconds(value)
+
+
+def _close(written: str | None, value: float | None) -> bool:
+    """Whether what is written is within a tenth of what is; a millisecond more or less is no news either."""
+    if written is None or value is None:
+        return written is None and value is None
+    try:
+        old = float(written.removesuffix("ms"))
+    except ValueError:
+        return False
+    return abs(value * 1000 - old) <= max(1.0, _CHANGE * old)
+
+
+class Writer:
+    """Applies statuses as the one field manager of `status.autoscaling`.
+
+    Args:
+        client: of the API server.
+        is_leader: whether this replica may write.
+        clock: monotonic time in seconds.
+    """
+
+    def __init__(
+        self, client: Client, is_leader: Callable[[], bool], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._client = client
+        self._is_leader = is_leader
+        self._clock = clock
+        self._written: dict[Key, float] = {}
+
+    def forget(self, key: Key) -> None:
+        """Drop a deployment that is gone."""
+        self._written.pop(key, None)
+
+    async def write(self, target: Target, decision: Decision, latencies: Latencies) -> None:
+        """Write the status of `target` if this replica leads, there is news, and the last write is long enough ago."""
+        key = (target.namespace, target.name)
+        last = self._written.get(key)
+        if not self._is_leader() or (last is not None and self._clock() - last < PAUSE_SECONDS):
+            return
+        status = next_status(target.status, target.replicas, decision, latencies, time.time())
+        if status is None:
+            return
+        # Before the request: one that fails is not tried again at once either.
+        self._written[key] = self._clock()
+        try:
+            await self._client.apply(_document(target, status), names.AUTOSCALER_MANAGER, "status")
+        except KubeError as error:
+            gone = isinstance(error, ApiError) and (error.is_not_found or error.is_conflict)
+            if not gone:
+                fields = {"namespace": key[0], "deployment": key[1], "error": str(error)}
+                logger.warning("status not written", extra=fields)
+
+
+def _document(target: Target, status: AutoscalingStatus) -> Document:
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        # The uid makes it this object's status and not that of a successor with the same name.
+        "metadata": {"namespace": target.namespace, "name": target.name, "uid": target.uid},
+        "status": {"autoscaling": status.model_dump(by_alias=True, exclude_none=True)},
+    }

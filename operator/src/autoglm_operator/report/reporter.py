@@ -1,0 +1,100 @@
+"""Writes what was judged: the status when it says something new, and the events that go with it."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from autoglm_operator.api import names
+from autoglm_operator.decide.health import READY, Health
+from autoglm_operator.errors import Gone
+from autoglm_operator.kube.client import Client, Document
+from autoglm_operator.kube.errors import ApiError, KubeError
+from autoglm_operator.kube.lease import MayWrite
+from autoglm_operator.observe.world import Deployment
+from autoglm_operator.report.events import events
+from autoglm_operator.report.status import differs, status_document
+
+logger = logging.getLogger(__name__)
+
+#: A start or a scale-up changes the status several times within seconds; one write tells it. Readiness does not wait.
+_STATUS_SPACING_SECONDS: Final = 5.0
+
+
+class Reporter:
+    """Writes status and events of deployments, with pauses between the writes about one.
+
+    Args:
+        client: writes them.
+        instance: name of this replica in events.
+        may_write: raises in a process that may no longer write; called before each write.
+        clock: seconds that never jump.
+    """
+
+    def __init__(
+        self, client: Client, instance: str, may_write: MayWrite, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._client = client
+        self._instance = instance
+        self._may_write = may_write
+        self._clock = clock
+        self._reported: dict[str, float] = {}
+
+    def pause(self, deployment: Deployment, health: Health, *, now: float, created: bool) -> float:
+        """Return the seconds until the status should be written; 0 if now, or if it says so already.
+
+        Args:
+            deployment: as read, with the status that is.
+            health: the judgement to report.
+            now: seconds since the epoch.
+            created: whether children were made just now, so that more changes follow at once.
+        """
+        if not differs(status_document(deployment, health, now), deployment.status):
+            return 0.0
+        clock = self._clock()
+        first = created and not deployment.conditions
+        last = clock if first else self._reported.get(deployment.uid, clock - _STATUS_SPACING_SECONDS)
+        pause = last + _STATUS_SPACING_SECONDS - clock
+        if pause <= 0 or _becomes_ready(deployment, health):
+            return 0.0
+        self._reported.setdefault(deployment.uid, last)
+        return pause
+
+    async def report(self, deployment: Deployment, health: Health, now: float) -> Document | None:
+        """Write status and events, and return the deployment as it is then; `None` if all was said before.
+
+        Raises:
+            Gone: the deployment does not exist any more.
+        """
+        document = status_document(deployment, health, now)
+        if not differs(document, deployment.status):
+            return None
+        self._may_write()
+        try:
+            answer = await self._client.apply(document, names.OPERATOR_MANAGER, "status")
+        except ApiError as error:
+            if error.is_not_found:
+                raise Gone(f"{names.KIND} {deployment.namespace}/{deployment.name}") from error
+            raise
+        self._reported[deployment.uid] = self._clock()
+        for event in events(deployment, health, self._instance, now):
+            await self._tell(event)
+        return answer
+
+    async def _tell(self, event: Document) -> None:
+        """Post an event, at most once; the condition says the same and is what counts."""
+        self._may_write()
+        try:
+            await self._client.create(event)
+        except KubeError as error:
+            logger.warning("event not posted", extra={"reason": event["reason"], "error": str(error)})
+
+    def forget(self, uid: str) -> None:
+        """Drop what is remembered of a deployment that is gone."""
+        self._reported.pop(uid, None)
+
+
+def _becomes_ready(deployment: Deployment, health: Health) -> bool:
+    old = deployment.conditions.get(READY)
+    new = next(verdict for verdict in health.verdicts if verdict.type == READY)
+    return new.status == "True" and (old is None or old.status != "True")

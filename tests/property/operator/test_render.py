@@ -1,0 +1,161 @@
+"""Whatever a spec says within its schema: rendering is a function of it, and nothing in it gets out of its place."""
+
+import json
+import re
+from copy import deepcopy
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from autoglm_operator.api import names
+from autoglm_operator.api.crd import custom_resource_definition
+from autoglm_operator.apply.diff import differences
+from autoglm_operator.cli.schema import problems
+from autoglm_operator.decide.plan import make_plan
+from autoglm_operator.observe.world import Deployment, Observed
+from autoglm_operator.render.bundle import bundle
+from autoglm_operator.settings import Images
+
+SPEC = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+#: Words that a shell, a template or a log would take for something else.
+HOSTILE = st.sampled_from(
+    ["$(id)", "${HOME}", "`id`", ";reboot", "a b", "a\nb", "--flag", "{{.Values}}", "'", '"', "\\", "\x00", "ü", "%s"]
+)
+
+
+def values(schema):
+    """Return a strategy for what the schema takes."""
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    kind = schema["type"]
+    if kind == "object":
+        required = set(schema.get("required", ()))
+        fields = {key: values(value) for key, value in schema["properties"].items() if key != "namespace"}
+        return st.fixed_dictionaries(
+            {key: value for key, value in fields.items() if key in required},
+            optional={key: value for key, value in fields.items() if key not in required},
+        )
+    if kind == "integer":
+        return st.integers(
+            schema["minimum"], min(schema["maximum"], 64) if schema["minimum"] <= 64 else schema["maximum"]
+        )
+    if kind == "number":
+        return st.floats(schema["minimum"], schema["maximum"])
+    if kind == "boolean":
+        return st.booleans()
+    pattern = schema.get("pattern", "^[a-z][a-z0-9]*$")
+    return st.from_regex(re.compile(pattern, re.ASCII), fullmatch=True).filter(
+        lambda text: len(text) <= schema["maxLength"] and "\n" not in text
+    )
+
+
+@st.composite
+def documents(draw):
+    """Return an AutoGLMDeployment that the API server takes."""
+    spec = draw(values(SPEC))
+    source = spec["model"]["source"]
+    if len(source) != 1:
+        spec["model"]["source"] = {"huggingFace": "zai-org/AutoGLM-Phone-9B"}
+    engine = spec.setdefault("engine", {})
+    if engine.get("type", "vLLM") != "Simulator":
+        engine.pop("simulator", None)
+    ranks = spec.setdefault("resources", {}).setdefault("parallelism", {})
+    if ranks.get("tensor", 1) * ranks.get("pipeline", 1) > 16:
+        ranks["pipeline"] = 1
+    spec["resources"]["gpu"] = {"count": ranks.get("tensor", 1) * ranks.get("pipeline", 1)}
+    if scaling := spec.get("autoscaling"):
+        scaling["minReplicas"] = min(scaling.get("minReplicas", 1), scaling["maxReplicas"])
+        scaling.pop("scaleDownHold", None)
+        scaling.get("signals", {}).setdefault("queueDepth", {})
+    meta = {"name": draw(st.from_regex("[a-z][a-z0-9-]{0,38}[a-z0-9]", fullmatch=True)), "namespace": "team-a"}
+    head = {"apiVersion": names.API_VERSION, "kind": names.KIND}
+    return head | {"metadata": meta | {"uid": "u", "generation": 1, "resourceVersion": "1"}, "spec": spec}
+
+
+def render(document):
+    deployment = Deployment.parse(deepcopy(document))
+    assert deployment.spec_error == ""
+    return bundle(deployment, make_plan(Observed(deployment, {}, (), frozenset({"PodMonitor"}), 0.0)), Images())
+
+
+def text(children):
+    return json.dumps(children, sort_keys=True, allow_nan=False)
+
+
+def workload(children):
+    return next(child for child in children if child["kind"] == "Deployment")["spec"]["template"]["spec"]
+
+
+SLOW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@SLOW
+@given(documents())
+def test_what_the_schema_takes_is_rendered(document):
+    assert problems(document) == []
+    children = render(document)
+    assert json.loads(text(children)) == children, "every object is JSON"
+
+
+@SLOW
+@given(documents(), documents())
+def test_there_and_back_is_where_it_was(one, two):
+    two["metadata"] = one["metadata"]
+    first = text(render(one))
+    text(render(two))
+    assert text(render(one)) == first
+
+
+@SLOW
+@given(documents())
+def test_the_order_of_fields_does_not_matter(document):
+    backwards = json.loads(json.dumps(document), object_pairs_hook=lambda pairs: dict(reversed(pairs)))
+    assert text(render(backwards)) == text(render(document))
+
+
+@SLOW
+@given(documents())
+def test_what_is_rendered_has_no_difference_to_itself(document):
+    for child in render(document):
+        assert list(differences(child, json.loads(json.dumps(child)))) == []
+
+
+@SLOW
+@given(documents())
+def test_pods_are_restricted(document):
+    pod = workload(render(document))
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["runAsUser"] > 0
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["automountServiceAccountToken"] is False
+    assert not {"hostNetwork", "hostPID", "hostIPC", "nodeName", "hostUsers"} & set(pod)
+    assert all(set(volume) - {"name"} <= {"emptyDir", "persistentVolumeClaim"} for volume in pod["volumes"])
+    for container in pod["containers"] + pod["initContainers"]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
+@SLOW
+@given(documents())
+def test_text_of_a_user_is_one_word_of_the_command_line(document):
+    container = workload(render(document))["containers"][0]
+    assert container["command"][0] in {"vllm", "autoglm-simulator", "python3"}
+    assert not {"sh", "bash", "-c"} & set(container["command"])
+    spec = document["spec"]
+    given_texts = [spec["model"].get("servedName"), spec["model"]["source"].get("huggingFace")]
+    for value in filter(None, given_texts):
+        assert value in container["args"]
+    assert all(isinstance(word, str) for word in container["args"])
+
+
+@SLOW
+@given(documents(), HOSTILE, st.booleans())
+def test_hostile_text_is_refused_or_stays_one_word(document, hostile, behind):
+    value = f"x{hostile}" if behind else hostile
+    document["spec"]["model"]["servedName"] = value
+    if not problems(document):
+        assert value == "x--flag", "nothing but letters, digits and . _ / - gets this far"
+        assert workload(render(document))["containers"][0]["args"].count(value) == 1

@@ -1,0 +1,48 @@
+import json
+
+import pytest
+
+from autoglm_operator.autoscaler.agent_state import parse
+from autoglm_operator.autoscaler.engine_metrics import ScrapeError
+
+
+def state(*gpus, version=1):
+    return json.dumps({"version": version, "time": 1e9, "source": "nvml", "gpus": list(gpus)}).encode()
+
+
+def gpu(used=40, total=80, age=1.0):
+    return {"index": 0, "memoryUsedBytes": used, "memoryTotalBytes": total, "sampleAgeSeconds": age}
+
+
+def test_each_gpu_has_a_share_and_the_oldest_says_how_fresh():
+    found = parse(state(gpu(), gpu(used=20, age=3.0)), 100.0)
+    assert found.memory == (0.5, 0.25)
+    assert found.taken == 97.0
+
+
+@pytest.mark.parametrize("body", [state(), state(gpu(age=31.0))])
+def test_without_fresh_gpus_there_is_no_sample(body):
+    assert parse(body, 100.0) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "malformed"),
+        (b"[]", "malformed"),
+        (b'{"version":1}', "malformed"),
+        (state(gpu(), version=2), "malformed"),
+        (state({"memoryUsedBytes": 1}), "malformed"),
+        (state(gpu(used="many")), "malformed"),
+        (state(gpu(used=-1)), "invalid"),
+        (state(gpu(used=81)), "invalid"),
+        (state(gpu(total=0)), "invalid"),
+        (state(gpu(total=float("nan"))), "invalid"),
+        (state(gpu(age=-1.0)), "invalid"),
+        (state(gpu(age=float("nan"))), "invalid"),
+    ],
+)
+def test_what_cannot_be_is_no_sample(body, reason):
+    with pytest.raises(ScrapeError) as raised:
+        parse(body, 100.0)
+    assert raised.value.reason == reason

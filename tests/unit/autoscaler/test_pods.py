@@ -1,0 +1,82 @@
+import copy
+
+import pytest
+
+from autoglm_operator.autoscaler.pods import EnginePod, Target
+
+POD = {
+    "metadata": {
+        "namespace": "prod",
+        "name": "phone-7d4f-aaaaa",
+        "uid": "u",
+        "labels": {"autoglm.io/deployment": "phone"},
+        "ownerReferences": [{"kind": "ReplicaSet", "name": "phone-7d4f", "controller": True, "uid": "r"}],
+    },
+    "status": {"phase": "Running", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]},
+}
+
+
+@pytest.fixture
+def document():
+    return copy.deepcopy(POD)
+
+
+def test_what_is_kept_of_a_pod(document):
+    assert EnginePod.keep(document) == EnginePod("prod", "phone-7d4f-aaaaa", "u", "phone", "10.0.0.1", True, False)
+
+
+@pytest.mark.parametrize(
+    "owner",
+    [
+        None,
+        {"kind": "ReplicaSet", "name": "phone-7d4f"},
+        {"kind": "Job", "name": "phone-7d4f", "controller": True},
+        {"kind": "ReplicaSet", "name": "tablet-7d4f", "controller": True},
+        {"kind": "ReplicaSet", "name": "phone-tv-7d4f", "controller": True},
+        {"kind": "ReplicaSet", "name": "phone", "controller": True},
+    ],
+)
+def test_a_pod_that_only_looks_like_ours_is_not_kept(document, owner):
+    document["metadata"]["ownerReferences"] = [owner] if owner else None
+    assert EnginePod.keep(document) is None
+
+
+def test_a_pod_on_its_way_out_is_not_kept(document):
+    document["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert EnginePod.keep(document) is None
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
+def test_a_pod_that_ended_is_not_kept(document, phase):
+    document["status"]["phase"] = phase
+    assert EnginePod.keep(document) is None
+
+
+def test_a_pod_without_a_node(document):
+    document["status"] = {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}
+    found = EnginePod.keep(document)
+    assert (found.ready, found.unschedulable, found.ip) == (False, True, "")
+
+
+def test_what_is_kept_of_a_deployment():
+    document = {
+        "metadata": {"namespace": "prod", "name": "phone", "uid": "u", "labels": {"team": "a"}},
+        "spec": {
+            "model": {"source": {"huggingFace": "zai-org/AutoGLM-Phone-9B"}},
+            "engine": {"batching": {"maxNumSeqs": 32}},
+            "replicas": 3,
+            "autoscaling": {"maxReplicas": 8},
+        },
+        "status": {"autoscaling": {"desiredReplicas": 3}},
+    }
+    found = Target.keep(document)
+    assert (found.replicas, found.batch, found.autoscaling.max_replicas, found.labels) == (3, 32, 8, {"team": "a"})
+    assert found.status.desired_replicas == 3
+    document["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert Target.keep(document) is None
+
+
+@pytest.mark.parametrize("spec", [None, {}, {"model": {"source": {}}, "replicas": -1}])
+def test_a_deployment_that_cannot_be_read_is_not_kept(spec):
+    document = {"metadata": {"namespace": "prod", "name": "phone", "uid": "u"}} | ({"spec": spec} if spec else {})
+    assert Target.keep(document) is None

@@ -1,0 +1,180 @@
+import pytest
+
+from autoglm_operator.api.v1alpha1 import Autoscaling
+from autoglm_operator.decide.needs import ScalingReason, Signals, Tail
+from autoglm_operator.decide.scaling import decide
+
+ALL = {"queueDepth": {}, "latencyP99": {}, "memoryPressure": {}}
+QUIET = {"evidence": 60.0}
+
+
+def spec(least=1, most=8, signals=ALL):
+    return Autoscaling.model_validate(
+        {
+            "minReplicas": least,
+            "maxReplicas": most,
+            "objective": {"ttftP99": "2s", "itlP99": "60ms"},
+            "signals": signals,
+        }
+    )
+
+
+def answer(ordered, signals, autoscaling=None, batch=16):
+    return decide(autoscaling or spec(), batch, ordered, signals)
+
+
+def test_a_backlog_orders_the_whole_step_at_once():
+    found = answer(3, Signals(ready=3, waiting=28, running=48))
+    assert (found.to, found.reason) == (5, ScalingReason.QUEUE)
+    assert found.message == (
+        "3 → 5 replicas: 28 requests wait and 48 run; at 16 in a batch per replica, 5 replicas are needed"
+    )
+
+
+def test_a_queue_in_spite_of_free_places_at_most_doubles():
+    found = answer(2, Signals(ready=2, waiting=20, running=6))
+    assert found.to == 4
+    assert "short of 32 places in the batch" in found.message
+
+
+def test_a_few_waiting_requests_are_no_backlog():
+    assert answer(2, Signals(ready=2, waiting=8, running=6)).to == 2
+
+
+def test_what_a_replica_was_seen_to_start_in_half_the_objective_is_no_backlog():
+    assert answer(2, Signals(ready=2, waiting=20, running=6, saturated_rate=10.0)).to == 2
+
+
+def test_the_users_queue_target_counts():
+    found = answer(2, Signals(ready=2, waiting=20, running=32), spec(signals={"queueDepth": {"target": 3}}))
+    assert (found.to, "target is 3" in found.message) == (7, True)
+
+
+def test_ordered_replicas_that_start_are_not_ordered_again():
+    signals = Signals(ready=3, starting=2, waiting=28, running=48)
+    found = answer(5, signals)
+    assert found.to == 5
+    assert "5 are ordered" in found.message
+
+
+def test_the_maximum_holds_and_is_named():
+    found = answer(3, Signals(ready=3, waiting=480, running=48), spec(most=6))
+    assert found.to == 6
+    assert found.message.endswith("maxReplicas is 6")
+
+
+def test_replicas_without_a_node_are_not_ordered_beyond():
+    found = answer(4, Signals(ready=2, unschedulable=2, waiting=480, running=32))
+    assert (found.to, found.reason) == (4, ScalingReason.UNSCHEDULABLE)
+    assert "no node takes 2 of the 4" in found.message
+
+
+@pytest.mark.parametrize(
+    ("tail", "expected"),
+    [(Tail(2.6, 100), 3), (Tail(30.0, 100), 4), (Tail(1.7, 100), 2), (Tail(30.0, 5), 2)],
+    ids=["in proportion", "at most double", "within the objective", "too few observations"],
+)
+def test_latency_over_the_objective(tail, expected):
+    assert answer(2, Signals(ready=2, running=20, peak=20, ttft=tail)).to == expected
+
+
+def test_inter_token_latency_counts_too():
+    found = answer(2, Signals(ready=2, running=20, peak=20, itl=Tail(0.08, 100)))
+    assert found.to == 3
+    assert "P99 ITL is 80ms over 100 observations; replicas are added from 54ms" in found.message
+
+
+def test_more_replicas_than_requests_make_nothing_faster():
+    assert answer(2, Signals(ready=2, running=1, peak=2, ttft=Tail(9.0, 100))).to == 2
+
+
+def test_memory_pressure():
+    found = answer(4, Signals(ready=4, running=40, peak=40, kv_cache=0.95))
+    assert (found.to, found.reason) == (5, ScalingReason.MEMORY)
+    assert "95% of the KV cache is in use; replicas are added from 90%" in found.message
+
+
+def test_the_largest_need_wins_and_all_are_told():
+    signals = Signals(ready=2, waiting=60, running=32, peak=92, kv_cache=0.99, ttft=Tail(9.0, 100))
+    found = answer(2, signals)
+    assert (found.to, found.reason) == (6, ScalingReason.QUEUE)
+    assert {need.reason for need in found.causes} == {
+        ScalingReason.QUEUE,
+        ScalingReason.LATENCY,
+        ScalingReason.MEMORY,
+    }
+
+
+@pytest.mark.parametrize(
+    ("left", "signals"),
+    [
+        ("queueDepth", Signals(ready=2, waiting=60, running=32, peak=92)),
+        ("latencyP99", Signals(ready=2, running=20, peak=20, ttft=Tail(9.0, 100))),
+        ("memoryPressure", Signals(ready=2, running=20, peak=20, kv_cache=0.99)),
+    ],
+)
+def test_a_signal_that_is_left_out_is_ignored(left, signals):
+    without = spec(signals={key: value for key, value in ALL.items() if key != left})
+    assert answer(2, signals).to > 2
+    assert answer(2, signals, without).to == 2
+
+
+def test_idle_goes_to_the_minimum():
+    found = answer(6, Signals(ready=6, **QUIET), spec(least=2))
+    assert (found.to, found.reason) == (2, ScalingReason.IDLE)
+
+
+def test_spare_capacity_is_given_back_but_never_more_than_half():
+    found = answer(6, Signals(ready=6, running=6, peak=9, **QUIET))
+    assert (found.to, found.reason) == (3, ScalingReason.SPARE)
+
+
+@pytest.mark.parametrize(
+    "signals",
+    [
+        Signals(ready=2, running=14, peak=14, evidence=60),
+        Signals(ready=2, running=4, waiting=1, peak=5, evidence=60),
+        Signals(ready=2, running=4, peak=4, kv_cache=0.4, evidence=60),
+        Signals(ready=2, running=4, peak=4, ttft=Tail(0.9, 100), evidence=60),
+        Signals(ready=2, running=4, peak=4, itl=Tail(0.03, 100), evidence=60),
+        Signals(ready=2, running=4, peak=4, rate=9.0, saturated_rate=10.0, evidence=60),
+    ],
+    ids=["batch", "queue", "memory", "ttft", "itl", "rate"],
+)
+def test_nothing_is_removed_if_one_fewer_would_be_near_a_limit(signals):
+    assert answer(2, signals).to == 2
+    assert answer(2, Signals(ready=2, running=4, peak=4, evidence=60)).to == 1
+
+
+@pytest.mark.parametrize(
+    ("signals", "why"),
+    [
+        (Signals(ready=3, silent=1, evidence=60), "1 ready pod without fresh metrics"),
+        (Signals(ready=3, starting=1, evidence=60), "1 pod still starting"),
+        (Signals(ready=3, evidence=60), "1 of 4 pods not there yet"),
+        (Signals(ready=4, evidence=6), "samples cover only 6 of 30 s"),
+    ],
+)
+def test_doubt_never_removes(signals, why):
+    found = answer(4, signals)
+    assert (found.to, found.reason) == (4, ScalingReason.UNCERTAIN)
+    assert why in found.message
+
+
+def test_pods_that_no_node_takes_are_no_reason_to_keep_the_others():
+    assert answer(4, Signals(ready=3, unschedulable=1, **QUIET)).to == 1
+
+
+def test_without_a_ready_replica_everything_stays():
+    found = answer(3, Signals(ready=0, starting=3))
+    assert (found.to, found.reason) == (3, ScalingReason.NO_READY_REPLICA)
+
+
+@pytest.mark.parametrize(("ordered", "expected"), [(0, 2), (1, 2), (9, 4)])
+def test_new_bounds_hold_at_once(ordered, expected):
+    found = answer(ordered, Signals(ready=0), spec(least=2, most=4))
+    assert (found.to, found.reason) == (expected, ScalingReason.BOUNDS)
+
+
+def test_an_undeclared_batch_is_assumed():
+    assert decide(spec(), None, 1, Signals(ready=1, waiting=100, running=64)).to == 3

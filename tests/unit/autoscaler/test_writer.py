@@ -1,0 +1,95 @@
+import pytest
+
+from autoglm_operator.api.status import AutoscalingStatus
+from autoglm_operator.autoscaler.pods import Target
+from autoglm_operator.autoscaler.writer import Latencies, Writer, next_status
+from autoglm_operator.decide.needs import ScalingReason
+from autoglm_operator.decide.scaling import Decision
+from autoglm_operator.kube.errors import ApiError
+
+UP = Decision(5, ScalingReason.QUEUE, "3 → 5 replicas: 28 requests wait")
+NOW = 1_700_000_000.0
+
+
+def status(before=None, decision=UP, ttft=0.812, itl=0.041):
+    return next_status(before, 3, decision, Latencies(ttft, itl), NOW)
+
+
+def test_the_first_status_says_where_it_came_from():
+    written = status().model_dump(by_alias=True, exclude_none=True)
+    assert written == {
+        "desiredReplicas": 5,
+        "ttftP99": "812ms",
+        "itlP99": "41ms",
+        "decision": {
+            "time": "2023-11-14T22:13:20Z",
+            "from": 3,
+            "to": 5,
+            "reason": "QueueBacklog",
+            "message": "3 → 5 replicas: 28 requests wait",
+        },
+    }
+
+
+@pytest.mark.parametrize("ttft", [0.812, 0.74, 0.89])
+def test_nothing_is_written_at_rest(ttft):
+    assert status(status(), ttft=ttft) is None
+
+
+@pytest.mark.parametrize("ttft", [0.7, 0.9, None])
+def test_a_latency_that_moved_is_written_and_the_decision_stays(ttft):
+    before = status()
+    after = next_status(before, 5, UP, Latencies(ttft, 0.041), NOW + 60)
+    assert after.decision == before.decision
+    assert after.ttft_p99 == (None if ttft is None else f"{ttft * 1000:.0f}ms")
+
+
+def test_another_number_is_another_decision():
+    after = status(status(), Decision(2, ScalingReason.IDLE, "m"))
+    assert (after.decision.from_, after.decision.to, after.decision.reason) == (5, 2, "Idle")
+
+
+def test_a_latency_that_somebody_else_wrote_is_replaced():
+    assert status(AutoscalingStatus(desired_replicas=5, ttft_p99="fast", itl_p99="41ms")) is not None
+
+
+class Api:
+    """Records what is applied."""
+
+    def __init__(self, error=None):
+        self.applied = []
+        self.error = error
+
+    async def apply(self, obj, manager, subresource):
+        self.applied.append((obj, manager, subresource))
+        if self.error:
+            raise self.error
+
+
+TARGET = Target("prod", "phone", "u", 3, None)
+
+
+async def test_only_the_leader_writes(clock):
+    api = Api()
+    await Writer(api, lambda: False, clock).write(TARGET, UP, Latencies(None, None))
+    assert api.applied == []
+    await Writer(api, lambda: True, clock).write(TARGET, UP, Latencies(None, None))
+    (obj, manager, subresource), *_ = api.applied
+    assert (obj["metadata"]["uid"], manager, subresource) == ("u", "autoglm-autoscaler", "status")
+    assert list(obj["status"]) == ["autoscaling"]
+
+
+@pytest.mark.parametrize("error", [None, ApiError(500, {}, "PATCH")])
+async def test_writes_are_15_seconds_apart_failed_ones_too(clock, error):
+    api = Api(error)
+    writer = Writer(api, lambda: True, clock)
+    for _ in range(31):
+        await writer.write(TARGET, UP, Latencies(None, None))
+        clock.now += 1
+    assert len(api.applied) == 3
+
+
+@pytest.mark.parametrize(("code", "logged"), [(404, 0), (409, 0), (403, 1)])
+async def test_a_deployment_that_is_gone_is_no_news(clock, caplog, code, logged):
+    await Writer(Api(ApiError(code, {}, "PATCH")), lambda: True, clock).write(TARGET, UP, Latencies(None, None))
+    assert len(caplog.records) == logged
