@@ -10,6 +10,8 @@ import time
 from statistics import median
 
 import yaml
+from harness import OUTPUT, ROOT, ControlPlane, control_plane, frozen, operator, record, resident_mib, spread, writes
+
 from autoglm_operator.api import names
 from autoglm_operator.api.crd import custom_resource_definition
 from autoglm_operator.decide.plan import make_plan
@@ -20,7 +22,6 @@ from autoglm_operator.kube.errors import ApiError
 from autoglm_operator.observe.world import Deployment, Observed
 from autoglm_operator.render.bundle import bundle
 from autoglm_operator.settings import Images
-from harness import OUTPUT, ROOT, ControlPlane, control_plane, frozen, operator, record, resident_mib, spread, writes
 
 DEPLOYMENTS = 100
 RUNS = 3

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from autoglm_demo import steps
 from autoglm_demo.commands import run, tool
 from autoglm_demo.observe import Observer, Sample

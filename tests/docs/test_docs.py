@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from autoglm_operator.cli.main import _parser
 from autoglm_operator.cli.schema import problems
 

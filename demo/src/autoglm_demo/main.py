@@ -29,7 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="autoglm-demo", description="See the operator work on a real cluster.")
     parser.add_argument("command", choices=["up", "down"])
     command = parser.parse_args().command
-    console = Console()
+    console = Console(soft_wrap=True)
     target = Target.from_environ()
     try:
         if command == "down":

@@ -5,6 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+
 from autoglm_operator.api import names
 from autoglm_operator.api.signals import (
     DESIRED_REPLICAS,
@@ -16,8 +19,6 @@ from autoglm_operator.api.signals import (
     TTFT_P99,
     Signal,
 )
-from kubernetes import client, config
-from kubernetes.client.exceptions import ApiException
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,17 +23,16 @@ class Load:
     """The traffic: steady, then a spike, then quiet. Rates are requests per second, times are seconds.
 
     The spike is several times what one replica of the `tiny-demo` profile holds, and the quiet end is long enough for
-    the hold of `examples/autoglm.yaml` and two periods of the HPA.
+    the hold of `examples/autoglm.yaml`, twice: replicas go by halves.
     """
 
     rate: float = 1.0
-    spike_rate: float = 6.0
-    quiet_rate: float = 0.5
-    spike_start: float = 30.0
+    spike_rate: float = 5.0
+    spike_start: float = 20.0
     spike_duration: float = 60.0
-    quiet_duration: float = 75.0
-    prompt_tokens: int = 256
-    output_tokens: int = 64
+    quiet_duration: float = 140.0
+    prompt_tokens: int = 128
+    output_tokens: int = 48
     seed: int = 7
 
     @property

@@ -1,11 +1,11 @@
 """The steps of the demo, each idempotent: run it again and it goes on where it stopped."""
 
+import hashlib
 import json
 import time
 from pathlib import Path
 
 import yaml
-from autoglm_operator.api.v1alpha1 import seconds
 
 from autoglm_demo.commands import DemoError, own, run, show, tool
 from autoglm_demo.observe import Observer
@@ -21,6 +21,8 @@ from autoglm_demo.settings import (
     Load,
     Target,
 )
+from autoglm_operator.api import names
+from autoglm_operator.api.v1alpha1 import seconds
 
 _READY_TIMEOUT_SECONDS = 300.0
 
@@ -45,10 +47,19 @@ def install_chart(target: Target, kubeconfig: Path) -> None:
         "image": _image(target, "operator"),
         "engines": {"simulator": {"image": _image(target, "simulator")}},
         "agent": {"source": target.agent_source, "image": _image(target, "agent")},
+        **{process: {"podAnnotations": _build()} for process in ("operator", "autoscaler")},
     }
     release = ("upgrade", "--install", RELEASE, str(CHART), "--namespace", SYSTEM_NAMESPACE, "--create-namespace")
     waiting = ("--values", "-", "--wait", "--timeout", "5m")
     run(tool("helm"), *release, *waiting, kubeconfig=kubeconfig, stdin=yaml.safe_dump(values))
+
+
+def _build() -> dict[str, str]:
+    """Return an annotation that changes with the code: the tag stays the same, and pods would go on with old code."""
+    digest = hashlib.sha256()
+    for wheel in sorted((ROOT / ".local/images/operator").glob("*.whl")):
+        digest.update(wheel.read_bytes())
+    return {f"{names.GROUP}/build": digest.hexdigest()[:16]}
 
 
 def _image(target: Target, name: str) -> dict[str, str]:
