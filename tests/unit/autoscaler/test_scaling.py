@@ -133,17 +133,17 @@ def test_spare_capacity_is_given_back_but_never_more_than_half():
     "signals",
     [
         Signals(ready=2, running=14, peak=14, evidence=60),
-        Signals(ready=2, running=4, waiting=1, peak=5, evidence=60),
+        Signals(ready=2, running=4, waiting=4, peak=8, evidence=60),
         Signals(ready=2, running=4, peak=4, kv_cache=0.4, evidence=60),
         Signals(ready=2, running=4, peak=4, ttft=Tail(0.9, 100), evidence=60),
-        Signals(ready=2, running=4, peak=4, itl=Tail(0.03, 100), evidence=60),
+        Signals(ready=2, running=4, peak=4, itl=Tail(0.045, 100), evidence=60),
         Signals(ready=2, running=4, peak=4, rate=9.0, saturated_rate=10.0, evidence=60),
     ],
     ids=["batch", "queue", "memory", "ttft", "itl", "rate"],
 )
 def test_nothing_is_removed_if_one_fewer_would_be_near_a_limit(signals):
     assert answer(2, signals).to == 2
-    assert answer(2, Signals(ready=2, running=4, peak=4, evidence=60)).to == 1
+    assert answer(2, Signals(ready=2, running=4, waiting=3, peak=7, itl=Tail(0.04, 100), evidence=60)).to == 1
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from typing import Final
 
 from autoglm_operator.api.v1alpha1 import Autoscaling
 from autoglm_operator.decide.needs import (
+    LEAST_QUEUE,
     Need,
     ScalingReason,
     Signals,
@@ -137,13 +138,20 @@ def _doubt(ordered: int, signals: Signals) -> str:
 
 
 def _fits(autoscaling: Autoscaling, batch: int, signals: Signals, replicas: int) -> bool:
-    """Whether `replicas` would stay inside 80 % of every limit, with each figure growing as replicas go."""
+    """Whether `replicas` would stay inside 80 % of every limit.
+
+    A queue grows at least in proportion as replicas go, and TTFT with it. ITL does not: a decode step reads the weights
+    once for the whole batch, which is most of its time until the batch is nearly full, and that is checked by itself.
+    """
     growth = max(1.0, signals.ready / replicas)
     alone = signals.peak <= replicas
     memory = memory_limit(autoscaling)
-    fast = all(tail.p99 * growth <= HEADROOM * limit for _, tail, limit in latencies(autoscaling, signals))
+    fast = all(
+        tail.p99 * (growth if name == "TTFT" else 1.0) <= HEADROOM * limit
+        for name, tail, limit in latencies(autoscaling, signals)
+    )
     return (
-        signals.waiting == 0
+        signals.waiting < LEAST_QUEUE
         and signals.peak <= HEADROOM * replicas * batch
         and (memory is None or signals.kv_cache * growth <= HEADROOM * memory)
         and (signals.saturated_rate is None or signals.rate <= HEADROOM * replicas * signals.saturated_rate)
