@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SCRIPTS = ("operator_scale.py", "metrics_api.py", "demo.py")
+SCRIPTS = ("operator_scale.py", "demo.py")
 
 
 def main() -> int:

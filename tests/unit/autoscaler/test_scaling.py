@@ -129,6 +129,10 @@ def test_spare_capacity_is_given_back_but_never_more_than_half():
     assert (found.to, found.reason) == (3, ScalingReason.SPARE)
 
 
+def test_the_same_signals_do_not_halve_twice():
+    assert answer(3, Signals(ready=6, running=6, peak=9, **QUIET)).to == 3
+
+
 @pytest.mark.parametrize(
     "signals",
     [

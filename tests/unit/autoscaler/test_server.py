@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import ssl
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -228,6 +229,19 @@ async def test_a_rotated_ca_counts_at_once_and_the_old_one_no_more(running, tmp_
             await running.get(DEPTH, old_identity, HPA)
         with pytest.raises(httpx.TransportError):
             await kept.get(DEPTH, headers=HPA)
+
+
+async def test_a_connection_that_shook_hands_under_an_older_ca_is_told_apart(running, tmp_path):
+    def shaken():
+        context = running.server._context
+        return SimpleNamespace(get_extra_info={"sslcontext": context}.get)
+
+    before = shaken()
+    assert running.server.is_current(before)
+    await running.server.refresh(trust(Authority(tmp_path, "new-ca")))
+    assert not running.server.is_current(before)
+    assert not running.server.is_current(None)
+    assert running.server.is_current(shaken())
 
 
 async def test_a_ca_that_is_none_changes_nothing(running):

@@ -202,3 +202,19 @@ async def test_forget(sync, desired):
     assert sync.synchroniser._accepted
     sync.synchroniser.forget("team-a", "phone")
     assert not sync.synchroniser._accepted
+
+
+async def test_a_child_that_left_our_sight_is_taken_back(desired, client, owner, api, monkeypatch):
+    """Whoever takes our label off a child hides it from the cache; it is still ours, and theirs to lose the field."""
+    synchroniser = Synchroniser(client, lambda: None)
+    await synchroniser.sync(owner, desired(), {})
+    forced = []
+    apply = client.apply
+
+    async def record(obj, manager, *, force):
+        forced.append((bool(obj["metadata"].get("uid")), force))
+        return await apply(obj, manager, force=force)
+
+    monkeypatch.setattr(client, "apply", record)
+    await synchroniser.sync(owner, desired(), {})
+    assert set(forced) == {(True, True)}

@@ -55,7 +55,7 @@ class Signals:
         ttft: of the requests since the last pod became ready; `None` without any.
         itl: as `ttft`.
         rate: first tokens per second lately, all pods.
-        saturated_rate: first tokens per second of one pod when it last had a queue worth the name; `None` if it never had.
+        saturated_rate: first tokens per second of one pod when it last had a queue; `None` if it never had.
         evidence: seconds over which every pod has samples.
     """
 
