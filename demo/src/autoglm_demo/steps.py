@@ -22,7 +22,7 @@ from autoglm_demo.settings import (
     Target,
 )
 from autoglm_operator.api import names
-from autoglm_operator.api.v1alpha1 import seconds
+from autoglm_operator.api.types import seconds
 
 _READY_TIMEOUT_SECONDS = 300.0
 

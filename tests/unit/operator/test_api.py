@@ -7,7 +7,8 @@ import pytest
 from autoglm_operator.api import names
 from autoglm_operator.api.crd import PRINTER_COLUMNS, custom_resource_definition
 from autoglm_operator.api.signals import SIGNALS
-from autoglm_operator.api.v1alpha1 import DURATION_PATTERN, Spec, seconds
+from autoglm_operator.api.types import DURATION_PATTERN, seconds
+from autoglm_operator.api.v1alpha1 import Spec
 from autoglm_operator.api.validation import RULES, violations
 
 

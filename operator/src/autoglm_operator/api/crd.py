@@ -4,7 +4,8 @@ from typing import Any, Final
 
 from autoglm_operator.api import names
 from autoglm_operator.api.status import Status
-from autoglm_operator.api.v1alpha1 import ApiModel, Spec
+from autoglm_operator.api.types import ApiModel
+from autoglm_operator.api.v1alpha1 import Spec
 from autoglm_operator.api.validation import RULES, Rule
 
 HEADER: Final = "# Generated from operator/src/autoglm_operator/api by `make generate`; do not edit.\n"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from autoglm_operator.api.v1alpha1 import ApiModel
+from autoglm_operator.api.types import ApiModel
 
 
 class Condition(ApiModel):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from autoglm_operator.api.names import MAX_NAME_LENGTH
-from autoglm_operator.api.v1alpha1 import DNS_NAME_PATTERN, seconds
+from autoglm_operator.api.types import DNS_NAME_PATTERN, seconds
 
 
 @dataclass(frozen=True, slots=True)

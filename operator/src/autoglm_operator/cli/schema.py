@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from autoglm_operator.api import names
 from autoglm_operator.api.crd import custom_resource_definition
-from autoglm_operator.api.v1alpha1 import DNS_NAME_PATTERN, Spec
+from autoglm_operator.api.types import DNS_NAME_PATTERN
+from autoglm_operator.api.v1alpha1 import Spec
 from autoglm_operator.api.validation import violations
 
 

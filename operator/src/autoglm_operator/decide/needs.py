@@ -5,7 +5,8 @@ from enum import StrEnum
 from math import ceil
 from typing import Final
 
-from autoglm_operator.api.v1alpha1 import Autoscaling, seconds
+from autoglm_operator.api.types import seconds
+from autoglm_operator.api.v1alpha1 import Autoscaling
 
 _LATENCY_PERCENT: Final = 90
 _MEMORY_PERCENT: Final = 90

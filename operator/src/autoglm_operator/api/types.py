@@ -1,0 +1,42 @@
+"""What fields of the API are made of: patterns, durations, and the base of every model."""
+
+import re
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+DURATION_PATTERN: Final = r"^([1-9][0-9]{0,5})(ms|s|m|h)$"
+CPU_PATTERN: Final = r"^([0-9]+m|[0-9]+(\.[0-9]{1,3})?)$"
+BYTES_PATTERN: Final = r"^[0-9]+((\.[0-9]{1,3})?(k|M|G|T|Ki|Mi|Gi|Ti))?$"
+DNS_NAME_PATTERN: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+MODEL_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
+REVISION_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+SERVED_NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._/-]*$"
+IMAGE_PATTERN: Final = r"^[a-z0-9][A-Za-z0-9._:/@-]*$"
+PATH_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$"
+ENDPOINT_PATTERN: Final = r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._/-]*)?$"
+VERSION_PATTERN: Final = r"^[0-9]+\.[0-9]+(\.[0-9]+)?(\.?(rc|post)[0-9]+)?$"
+
+_SECONDS_PER_UNIT: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(duration: str) -> float:
+    """Return the length of a duration such as `60ms`, `2s`, `5m` or `1h`, in seconds.
+
+    Raises:
+        ValueError: `duration` is not a whole positive number with one of those units.
+    """
+    found = re.fullmatch(DURATION_PATTERN, duration)
+    if found is None:
+        raise ValueError(f"duration {duration!r}: expected a positive whole number and a unit, such as 60ms, 2s, 5m")
+    return int(found[1]) * _SECONDS_PER_UNIT[found[2]]
+
+
+class ApiModel(BaseModel):
+    """Base of everything read from the API: camelCase outside, and fields of newer versions are ignored."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+
+
+Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=16)]
