@@ -44,7 +44,7 @@ check: setup ## Lint, types, room contracts, and that generated files are up to 
 
 .PHONY: test
 test: setup ## Run every test that this machine can run
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not cluster" tests
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not cluster" tests
 	$(BIN)/pytest -p no:randomly -m cluster tests
 
 .PHONY: test-unit
@@ -53,7 +53,7 @@ test-unit: setup ## Run the tests that need no cluster
 
 .PHONY: test-api
 test-api: setup ## Run the tests on a real API server
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m api tests
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m api tests
 
 .PHONY: test-cluster
 test-cluster: setup ## Run the tests on a real node (root)

@@ -6,7 +6,7 @@ import pytest
 
 from autoglm_operator.api import names
 
-pytestmark = [pytest.mark.api, pytest.mark.xdist_group("children")]
+pytestmark = [pytest.mark.api]
 
 KINDS = {
     "ServiceAccount": "v1",

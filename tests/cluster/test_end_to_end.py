@@ -12,7 +12,7 @@ from autoglm_demo.commands import run, tool
 from autoglm_demo.observe import Observer, Sample
 from autoglm_demo.settings import NAMESPACE, SYSTEM_NAMESPACE, Load, Target
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200), pytest.mark.xdist_group("kubelet")]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 LOAD = Load(rate=0.5, spike_start=10, spike_rate=6.0, spike_duration=45, quiet_duration=30)
 PLUGIN = Path(sys.executable).parent / "kubectl-autoglm"

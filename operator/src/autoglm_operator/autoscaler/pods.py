@@ -5,9 +5,9 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
-from autoglm_operator.api import names
 from autoglm_operator.api.status import AutoscalingStatus
 from autoglm_operator.api.v1alpha1 import Autoscaling, Spec
+from autoglm_operator.observe.world import deployment_of
 
 Document = dict[str, Any]
 Key = tuple[str, str]
@@ -33,19 +33,10 @@ class EnginePod:
 
     @classmethod
     def keep(cls, document: Document) -> Self | None:
-        """Return the pod in `document`; `None` if it is not one of ours, has ended or is on its way out.
-
-        Labels can be copied by anybody who may create pods. A pod of ours is controlled by a ReplicaSet of the
-        Deployment, which bears the deployment's name. That keeps out pods made by mistake or by other controllers; it
-        proves nothing about somebody who forges owner references, who could as well change the Deployment or the
-        AutoGLMDeployment: the right to create pods in a namespace includes the right to mislead its autoscaling,
-        and only its own.
-        """
+        """Return the pod in `document`; `None` if it is not one of ours, has ended or is on its way out."""
         meta, status = document["metadata"], document.get("status") or {}
-        owner = (meta.get("labels") or {}).get(names.LABEL_DEPLOYMENT, "")
-        made_by = [ref for ref in meta.get("ownerReferences") or [] if ref.get("controller")]
-        ours = any(ref["kind"] == "ReplicaSet" and ref["name"].rpartition("-")[0] == owner for ref in made_by)
-        if not (owner and ours) or "deletionTimestamp" in meta or status.get("phase") in ("Failed", "Succeeded"):
+        owner = deployment_of(document)
+        if owner is None or "deletionTimestamp" in meta or status.get("phase") in ("Failed", "Succeeded"):
             return None
         conditions = {item["type"]: item for item in status.get("conditions") or []}
         ready = conditions.get("Ready", {}).get("status") == "True"

@@ -8,7 +8,7 @@ from typing import Any, Final
 from autoglm_operator.api import names
 from autoglm_operator.kube.client import Client, Document
 from autoglm_operator.kube.reflector import Key, Reflector, version_of, without_managed_fields
-from autoglm_operator.observe.world import ChildRef, Deployment, Observed, Pod, child_ref
+from autoglm_operator.observe.world import ChildRef, Deployment, Observed, Pod, child_ref, deployment_of
 
 #: Kinds of children that every cluster serves.
 CHILD_KINDS: Final = (
@@ -130,15 +130,8 @@ def _drop(index: dict[Any, dict[Any, Any]], owner: Any, entry: Any) -> None:
 
 
 def _pod(document: Document) -> _LabelledPod | None:
-    """Return the pod and the deployment it belongs to; `None` if it only looks like one of ours.
-
-    Labels can be copied by anybody; a pod of ours is made by a ReplicaSet of the Deployment of that name.
-    """
-    owner = str((document["metadata"].get("labels") or {}).get(names.LABEL_DEPLOYMENT, ""))
-    made_by = [ref for ref in document["metadata"].get("ownerReferences") or [] if ref.get("controller")]
-    if not any(ref["kind"] == "ReplicaSet" and ref["name"].startswith(f"{owner}-") for ref in made_by):
-        return None
-    return Pod.parse(document), owner
+    owner = deployment_of(document)
+    return None if owner is None else (Pod.parse(document), owner)
 
 
 def _child(document: Document) -> Document:

@@ -66,6 +66,20 @@ class Deployment:
         )
 
 
+def deployment_of(pod: Mapping[str, Any]) -> str | None:
+    """Return the name of the AutoGLMDeployment that an engine pod belongs to; `None` if it only looks like one.
+
+    Labels can be copied by anybody who may create pods. A pod of ours is controlled by a ReplicaSet of the Deployment,
+    which bears the deployment's name. That keeps out pods made by mistake or by other controllers; it proves nothing
+    about somebody who forges owner references, who could as well change the Deployment: the right to create pods in a
+    namespace includes the right to mislead its autoscaling, and only its own.
+    """
+    name = str((pod["metadata"].get("labels") or {}).get(names.LABEL_DEPLOYMENT, ""))
+    made_by = [ref for ref in pod["metadata"].get("ownerReferences") or [] if ref.get("controller")]
+    ours = any(ref["kind"] == "ReplicaSet" and ref["name"].rpartition("-")[0] == name for ref in made_by)
+    return name if name and ours else None
+
+
 @dataclass(frozen=True, slots=True)
 class Pod:
     """What matters of an engine pod.
