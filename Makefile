@@ -72,5 +72,5 @@ demo-down: setup ## Remove what the demo made
 	$(BIN)/autoglm-demo down
 
 .PHONY: bench
-bench: setup ## Measure and print every figure (takes about 20 minutes)
+bench: setup ## Measure and print every figure (takes about 12 minutes)
 	$(BIN)/python bench/run.py
