@@ -107,7 +107,7 @@ async def measure(plane: ControlPlane) -> dict[str, object]:
     """Run everything and return the figures."""
     limits, from_first, from_last, shares, writes_each = [], [], [], [], []
     log = OUTPUT / "operator.log"
-    async with Client(Connection.from_kubeconfig(plane.kubeconfig)) as client:
+    async with Client(Connection.from_kubeconfig(plane.kubeconfig), user_agent="bench") as client:
         await install_crd(client)
         with operator(plane, log) as process:
             await make_namespace(client, "one")

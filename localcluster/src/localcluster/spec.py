@@ -14,6 +14,7 @@ DEFAULT_NAME = "autoglm"
 #: Interface names hold 15 characters, and cgroup and table names are made of the name too.
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}[a-z0-9]")
 _SLOTS = 128
+_SERVICE_BITS = 12
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,9 @@ class Addresses:
 
     @property
     def services(self) -> ipaddress.IPv4Network:
-        """Network of the Services."""
-        return ipaddress.IPv4Network(f"10.215.{self.slot}.0/24")
+        """Network of the Services: thousands, because a benchmark makes one for each of hundreds of deployments."""
+        first = int(ipaddress.IPv4Address("10.224.0.0")) + self.slot * 2**_SERVICE_BITS
+        return ipaddress.IPv4Network((first, 32 - _SERVICE_BITS))
 
     @property
     def host(self) -> str:

@@ -57,7 +57,7 @@ def test_kubelet_has_a_group_of_its_own_and_runs_on_both_versions_of_control_gro
     kubelet = yaml.safe_load(config.kubelet_yaml(state, ClusterPaths.of("unit")))
     assert kubelet["cgroupRoot"] == "/localcluster-unit"
     assert kubelet["failCgroupV1"] is False
-    assert kubelet["clusterDNS"] == ["10.215.3.10"]
+    assert kubelet["clusterDNS"] == ["10.224.48.10"]
 
 
 def test_gpu_labels_only_where_there_are_gpus(state):

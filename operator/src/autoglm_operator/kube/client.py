@@ -32,8 +32,11 @@ class Client:
         ConnectionLost: from every method, when it does not answer.
     """
 
-    def __init__(self, connection: Connection, observe: RequestObserver | None = None) -> None:
+    def __init__(
+        self, connection: Connection, observe: RequestObserver | None = None, *, user_agent: str = "autoglm-operator"
+    ) -> None:
         self._connection = connection
+        self._user_agent = user_agent
         self._observe = observe
         self._session: aiohttp.ClientSession | None = None
 
@@ -52,7 +55,7 @@ class Client:
             await self._session.close()
 
     def _headers(self, content_type: str | None = None) -> dict[str, str]:
-        headers = {"Accept": "application/json", "User-Agent": "autoglm-operator"}
+        headers = {"Accept": "application/json", "User-Agent": self._user_agent}
         if token := self._connection.token():
             headers["Authorization"] = f"Bearer {token}"
         if content_type:
