@@ -109,7 +109,8 @@ def test_a_spec_that_is_no_object(spec):
 
 def test_yaml_dates_and_odd_keys_are_no_crash():
     assert problems(HEAD | {"spec": SIMULATED | {5: 1}}) == [
-        "spec.5: unknown field; expected one of autoscaling, engine, model, replicas, resources, rollout, tracing"
+        "spec.5: unknown field; expected one of autoscaling, engine, model, replicas, resources, rollout, scheduling, "
+        "tolerance, tracing, warmStart"
     ]
     dated = yaml.safe_load("2026-01-01")
     assert problems(HEAD | {"spec": SIMULATED | {"model": SIMULATED["model"] | {"revision": dated}}}) == []

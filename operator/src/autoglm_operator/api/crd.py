@@ -3,10 +3,11 @@
 from typing import Any, Final
 
 from autoglm_operator.api import names
+from autoglm_operator.api.rule import EACH, Rule
 from autoglm_operator.api.status import Status
 from autoglm_operator.api.types import ApiModel
 from autoglm_operator.api.v1alpha1 import Spec
-from autoglm_operator.api.validation import RULES, Rule
+from autoglm_operator.api.validation import RULES
 
 HEADER: Final = "# Generated from operator/src/autoglm_operator/api by `make generate`; do not edit.\n"
 
@@ -62,9 +63,10 @@ def _inline(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, An
     if "anyOf" in schema:
         schema = _optional(schema)
         return _inline(schema, definitions)
-    schema = {key: value for key, value in schema.items() if key not in {"title", "additionalProperties", "anyOf"}}
-    if schema.get("default", ...) is None:
+    schema = {key: value for key, value in schema.items() if key not in {"title", "anyOf"}}
+    if schema.get("default", ...) in (None, []):
         del schema["default"]
+    _keep_map(schema, definitions)
     for bound in ("minimum", "maximum"):
         exclusive = "exclusive" + bound.capitalize()
         if exclusive in schema:
@@ -79,9 +81,18 @@ def _inline(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, An
     return schema
 
 
+def _keep_map(schema: dict[str, Any], definitions: dict[str, Any]) -> None:
+    """Rewrite, in place, what pydantic says of the values of a map; other objects have fixed fields alone."""
+    values = schema.pop("additionalProperties", None)
+    if values is True:
+        schema["x-kubernetes-preserve-unknown-fields"] = True
+    elif values:
+        schema["additionalProperties"] = _inline(values, definitions)
+
+
 def _non_null(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _non_null(item) for key, item in value.items() if item is not None}
+        return {key: _non_null(item) for key, item in value.items() if item not in (None, [])}
     return value
 
 
@@ -102,7 +113,7 @@ def _schema(model: type[ApiModel]) -> dict[str, Any]:
 def _place(root: dict[str, Any], rule: Rule) -> None:
     target = root
     for key in rule.path:
-        target = target["properties"][key]
+        target = target["items"] if key == EACH else target["properties"][key]
     entry = {"rule": rule.cel, "message": rule.message}
     if rule.field:
         entry["fieldPath"] = rule.field.replace("__", "")

@@ -16,6 +16,13 @@ SERVED_NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._/-]*$"
 IMAGE_PATTERN: Final = r"^[a-z0-9][A-Za-z0-9._:/@-]*$"
 PATH_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$"
 ENDPOINT_PATTERN: Final = r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._/-]*)?$"
+URL_PATTERN: Final = r"^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._~%/-]*)?$"
+LABEL_VALUE_PATTERN: Final = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
+LABEL_KEY_PATTERN: Final = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
+MIG_PROFILE_PATTERN: Final = r"^[1-7]g\.[0-9]{1,3}gb(\+(me|gfx|me\.all))?$"
+ENVIRONMENT_NAME_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
+#: One word of a command line. A line break has no use there, and logs could be forged with it.
+ARGUMENT_PATTERN: Final = r"^[^\x00-\x1f\x7f]+$"
 VERSION_PATTERN: Final = r"^[0-9]+\.[0-9]+(\.[0-9]+)?(\.?(rc|post)[0-9]+)?$"
 
 _SECONDS_PER_UNIT: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}

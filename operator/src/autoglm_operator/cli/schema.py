@@ -52,10 +52,13 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in ("spec", *location))
+    return "spec" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
 
 
 def _unknown(value: Any, schema: Mapping[str, Any], path: str) -> Iterator[str]:
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _unknown(item, schema.get("items", {}), f"{path}[{index}]")
     properties = schema.get("properties")
     if properties is None or not isinstance(value, dict):
         return
