@@ -4,7 +4,7 @@ import json
 import re
 from copy import deepcopy
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from autoglm_operator.api import names
@@ -12,6 +12,7 @@ from autoglm_operator.api.crd import custom_resource_definition
 from autoglm_operator.apply.diff import differences
 from autoglm_operator.cli.schema import problems
 from autoglm_operator.decide.plan import make_plan
+from autoglm_operator.errors import Terminal
 from autoglm_operator.observe.world import Deployment, Observed
 from autoglm_operator.render.bundle import bundle
 from autoglm_operator.settings import Images
@@ -25,48 +26,95 @@ HOSTILE = st.sampled_from(
 
 def values(schema):
     """Return a strategy for what the schema takes."""
-    if "enum" in schema:
-        return st.sampled_from(schema["enum"])
-    kind = schema["type"]
-    if kind == "object":
-        required = set(schema.get("required", ()))
-        fields = {key: values(value) for key, value in schema["properties"].items() if key != "namespace"}
-        return st.fixed_dictionaries(
-            {key: value for key, value in fields.items() if key in required},
-            optional={key: value for key, value in fields.items() if key not in required},
-        )
-    if kind == "integer":
-        return st.integers(
-            schema["minimum"], min(schema["maximum"], 64) if schema["minimum"] <= 64 else schema["maximum"]
-        )
-    if kind == "number":
-        return st.floats(schema["minimum"], schema["maximum"])
-    if kind == "boolean":
-        return st.booleans()
+    return st.sampled_from(schema["enum"]) if "enum" in schema else KINDS[schema["type"]](schema)
+
+
+def objects(schema):
+    required = set(schema.get("required", ()))
+    fields = {key: values(value) for key, value in schema.get("properties", {}).items() if key != "namespace"}
+    return st.fixed_dictionaries(
+        {key: value for key, value in fields.items() if key in required},
+        optional={key: value for key, value in fields.items() if key not in required},
+    )
+
+
+def integers(schema):
+    low, high = schema["minimum"], schema["maximum"]
+    return st.integers(low, min(high, 64) if low <= 64 else high)
+
+
+def texts(schema):
     pattern = schema.get("pattern", "^[a-z][a-z0-9]*$")
     return st.from_regex(re.compile(pattern, re.ASCII), fullmatch=True).filter(
         lambda text: len(text) <= schema["maxLength"] and "\n" not in text
     )
 
 
-@st.composite
-def documents(draw):
-    """Return an AutoGLMDeployment that the API server takes."""
-    spec = draw(values(SPEC))
-    source = spec["model"]["source"]
-    if len(source) != 1:
-        spec["model"]["source"] = {"huggingFace": "zai-org/AutoGLM-Phone-9B"}
-    engine = spec.setdefault("engine", {})
-    if engine.get("type", "vLLM") != "Simulator":
-        engine.pop("simulator", None)
-    ranks = spec.setdefault("resources", {}).setdefault("parallelism", {})
-    if ranks.get("tensor", 1) * ranks.get("pipeline", 1) > 16:
-        ranks["pipeline"] = 1
-    spec["resources"]["gpu"] = {"count": ranks.get("tensor", 1) * ranks.get("pipeline", 1)}
+KINDS = {
+    "object": objects,
+    "array": lambda schema: st.lists(values(schema["items"]), min_size=schema.get("minItems", 0), max_size=2),
+    "integer": integers,
+    "number": lambda schema: st.floats(
+        schema["minimum"], schema["maximum"], exclude_min=schema.get("exclusiveMinimum", False)
+    ),
+    "boolean": lambda schema: st.booleans(),
+    "string": texts,
+}
+
+
+def keep_rules(spec):
+    """Change what breaks a rule across fields, in place."""
+    model, engine, resources = spec["model"], spec.setdefault("engine", {}), spec.setdefault("resources", {})
+    if len(model["source"]) != 1:
+        model["source"] = {"huggingFace": "zai-org/AutoGLM-Phone-9B"}
+    if not {"huggingFace", "modelScope"} & set(model["source"]):
+        model.pop("hubEndpoint", None)
+    if "url" in model["source"]:
+        spec.setdefault("warmStart", {})["mode"] = "Hybrid"
+    spec.get("warmStart", {}).pop("cache", None)
+    keep_engine_rules(engine)
+    ranks = resources.setdefault("parallelism", {})
+    ranks["tensor"] = 1 << (ranks.get("tensor", 1).bit_length() - 1)
+    ranks["nodes"] = 1 if ranks.get("pipeline", 1) % ranks.get("nodes", 1) else ranks.get("nodes", 1)
+    count = ranks["tensor"] * ranks.get("pipeline", 1) * ranks.get("data", 1)
+    if count > 256:
+        ranks |= {"pipeline": 1, "data": 1, "nodes": 1}
+        count = ranks["tensor"]
+    resources["gpu"] = {"count": count}
+    if resources.get("cpuPinning"):
+        resources |= {"cpu": "8", "memory": "64Gi"}
     if scaling := spec.get("autoscaling"):
         scaling["minReplicas"] = min(scaling.get("minReplicas", 1), scaling["maxReplicas"])
         scaling.pop("scaleDownHold", None)
         scaling.get("signals", {}).setdefault("queueDepth", {})
+
+
+def keep_engine_rules(engine):
+    if engine.get("type", "vLLM") == "Simulator":
+        for name in ("speculative", "lora", "sampling", "cpuOffload", "extraArgs", "extraEnv"):
+            engine.pop(name, None)
+    else:
+        engine.pop("simulator", None)
+    if speculative := engine.get("speculative"):
+        speculative.pop("model", None)
+        if speculative["method"] in {"eagle", "eagle3", "draftModel"}:
+            speculative["model"] = "a/b"
+    if lora := engine.get("lora"):
+        lora |= {"maxRank": 16, "maxLoras": 1}
+        for index, adapter in enumerate(lora["adapters"]):
+            adapter |= {"name": f"adapter-{index}", "source": {"huggingFace": "a/b"}}
+    for index, variable in enumerate(engine.get("extraEnv", [])):
+        variable["name"] = f"X{index}"
+        variable.pop("secretKeyRef", None)
+        variable.setdefault("value", "1")
+    engine.pop("extraArgs", None)
+
+
+@st.composite
+def documents(draw):
+    """Return an AutoGLMDeployment that the API server takes."""
+    spec = draw(values(SPEC))
+    keep_rules(spec)
     meta = {"name": draw(st.from_regex("[a-z][a-z0-9-]{0,38}[a-z0-9]", fullmatch=True)), "namespace": "team-a"}
     head = {"apiVersion": names.API_VERSION, "kind": names.KIND}
     return head | {"metadata": meta | {"uid": "u", "generation": 1, "resourceVersion": "1"}, "spec": spec}
@@ -75,6 +123,15 @@ def documents(draw):
 def render(document):
     deployment = Deployment.parse(deepcopy(document))
     assert deployment.spec_error == ""
+    try:
+        return made(deployment)
+    except Terminal as error:
+        refusal = str(error)
+    assert refusal.startswith("spec."), "a refusal names the field"
+    return reject()
+
+
+def made(deployment):
     return bundle(deployment, make_plan(Observed(deployment, {}, (), frozenset({"PodMonitor"}), 0.0)), Images())
 
 
@@ -129,7 +186,7 @@ def test_pods_are_restricted(document):
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert pod["automountServiceAccountToken"] is False
     assert not {"hostNetwork", "hostPID", "hostIPC", "nodeName", "hostUsers"} & set(pod)
-    assert all(set(volume) - {"name"} <= {"emptyDir", "persistentVolumeClaim"} for volume in pod["volumes"])
+    assert all(set(volume) - {"name"} <= {"emptyDir", "persistentVolumeClaim", "image"} for volume in pod["volumes"])
     for container in pod["containers"] + pod["initContainers"]:
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,

@@ -1,21 +1,12 @@
 """The plan: what the children of a deployment should be, before they are written as objects."""
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
 
 from autoglm_operator.api.v1alpha1 import Spec
 from autoglm_operator.decide.reasons import Reason
+from autoglm_operator.decide.timing import Timing
 from autoglm_operator.errors import Terminal
 from autoglm_operator.observe.world import Observed
-
-#: Endpoints are withdrawn while the engine still serves: proxies on other nodes need this long to hear of it.
-PRE_STOP_SECONDS: Final = 5
-#: Longest answer a drain waits for: AutoGLM's 3,000 output tokens at 60 ms each.
-DRAIN_SECONDS: Final = 180
-#: After the drain the engine still has to free its memory and exit.
-EXIT_SECONDS: Final = 15
-#: Weights of the largest single-node models take this long to download and load.
-STARTUP_SECONDS: Final = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +19,7 @@ class Plan:
         served_name: name that clients write in `model`.
         autoscaled: whether an HPA decides the replicas.
         monitored: whether a PodMonitor can be made.
-        grace_seconds: from the order to stop until the kubelet kills.
+        timing: how long starting and stopping may take.
     """
 
     spec: Spec
@@ -36,7 +27,7 @@ class Plan:
     served_name: str
     autoscaled: bool
     monitored: bool
-    grace_seconds: int = PRE_STOP_SECONDS + DRAIN_SECONDS + EXIT_SECONDS
+    timing: Timing = field(default_factory=Timing)
 
 
 def make_plan(observed: Observed) -> Plan:

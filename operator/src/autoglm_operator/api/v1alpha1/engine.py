@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from autoglm_operator.api.types import (
+    ADAPTER_NAME_PATTERN,
     ARGUMENT_PATTERN,
     BYTES_PATTERN,
     DNS_NAME_PATTERN,
@@ -13,7 +14,6 @@ from autoglm_operator.api.types import (
     IMAGE_PATTERN,
     MODEL_ID_PATTERN,
     REVISION_PATTERN,
-    SERVED_NAME_PATTERN,
     VERSION_PATTERN,
     ApiModel,
 )
@@ -139,7 +139,7 @@ class LoraAdapter(ApiModel):
     name: Annotated[
         str,
         Field(
-            pattern=SERVED_NAME_PATTERN,
+            pattern=ADAPTER_NAME_PATTERN,
             max_length=63,
             description="Name that clients write in `model` to use the adapter.",
         ),

@@ -9,6 +9,7 @@ from autoglm_operator.api.v1alpha1 import Model, Tracing
 
 MODEL_VOLUME_PATH: Final = "/models"
 CACHE_PATH: Final = "/cache"
+ADAPTERS_PATH: Final = "/adapters"
 
 #: Model ids whose publisher gives a command line to follow.
 AUTOGLM_PHONE_MODELS: Final = frozenset({"zai-org/AutoGLM-Phone-9B", "zai-org/AutoGLM-Phone-9B-Multilingual"})

@@ -2,7 +2,7 @@
 
 from autoglm_operator.api import names
 from autoglm_operator.api.v1alpha1 import Simulator
-from autoglm_operator.decide.plan import DRAIN_SECONDS, Plan
+from autoglm_operator.decide.plan import Plan
 from autoglm_operator.render.engines.common import EngineProcess, flags, model_argument, ratio
 
 
@@ -21,7 +21,7 @@ def render(plan: Plan) -> EngineProcess:
         "--gpu-memory-utilization": ratio(engine.kv_cache.utilization_percent),
         "--tensor-parallel-size": spec.resources.parallelism.tensor,
         "--enable-prefix-caching" if engine.kv_cache.prefix_caching else "--no-enable-prefix-caching": True,
-        "--shutdown-timeout": DRAIN_SECONDS,
+        "--shutdown-timeout": plan.timing.drain,
         "--profile": simulator.profile,
         "--startup-seconds": simulator.startup_seconds,
     }

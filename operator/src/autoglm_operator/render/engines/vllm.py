@@ -4,7 +4,7 @@ import json
 from typing import Final
 
 from autoglm_operator.api import names
-from autoglm_operator.decide.plan import DRAIN_SECONDS, Plan
+from autoglm_operator.decide.plan import Plan
 from autoglm_operator.render.engines.common import (
     AUTOGLM_CONTEXT_LENGTH,
     AUTOGLM_MAX_PIXELS,
@@ -40,7 +40,7 @@ def render(plan: Plan) -> EngineProcess:
         "--tensor-parallel-size": resources.parallelism.tensor,
         "--pipeline-parallel-size": resources.parallelism.pipeline,
         "--enable-prefix-caching" if engine.kv_cache.prefix_caching else "--no-enable-prefix-caching": True,
-        "--shutdown-timeout": DRAIN_SECONDS if since(version, _SHUTDOWN_TIMEOUT_SINCE) else None,
+        "--shutdown-timeout": plan.timing.drain if since(version, _SHUTDOWN_TIMEOUT_SINCE) else None,
         "--disable-access-log-for-endpoints": "/health,/metrics" if since(version, _QUIET_ACCESS_LOG_SINCE) else None,
         "--otlp-traces-endpoint": spec.tracing.endpoint if spec.tracing else None,
     }
