@@ -50,7 +50,7 @@ async def api_limit(client: Client, namespace: str) -> float:
     objects = []
     for index in range(DEPLOYMENTS):
         parsed = Deployment.parse(_stored(example(f"limit-{index:03d}", namespace)))
-        children = bundle(parsed, make_plan(Observed(parsed, {}, (), frozenset(), 0.0)), Images())
+        children = bundle(parsed, make_plan(Observed(parsed, {}, (), frozenset(), 0.0), Images()), Images())
         for child in children:
             child["metadata"].pop("ownerReferences")
         objects += children

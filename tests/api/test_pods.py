@@ -44,7 +44,7 @@ def rendered(manifest, namespace, changes):
     document["metadata"] |= {"uid": "00000000-0000-0000-0000-000000000000", "generation": 1}
     deployment = Deployment.parse(document)
     observed = Observed(deployment, {}, (), frozenset(), 0.0)
-    return bundle(deployment, make_plan(observed), Images())
+    return bundle(deployment, make_plan(observed, Images()), Images())
 
 
 @pytest.mark.parametrize("case", SPECS)

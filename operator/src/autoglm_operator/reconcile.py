@@ -75,7 +75,7 @@ class Reconciler:
         applied = Applied()
         try:
             with tracer.start_as_current_span("decide"):
-                plan = make_plan(observed)
+                plan = make_plan(observed, self._images)
             with tracer.start_as_current_span("render"):
                 desired = bundle(deployment, plan, self._images)
             with tracer.start_as_current_span("apply") as span:

@@ -132,7 +132,9 @@ def render(document):
 
 
 def made(deployment):
-    return bundle(deployment, make_plan(Observed(deployment, {}, (), frozenset({"PodMonitor"}), 0.0)), Images())
+    return bundle(
+        deployment, make_plan(Observed(deployment, {}, (), frozenset({"PodMonitor"}), 0.0), Images()), Images()
+    )
 
 
 def text(children):

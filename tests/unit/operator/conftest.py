@@ -15,6 +15,7 @@ from autoglm_operator.decide.plan import Plan, make_plan
 from autoglm_operator.kube.client import Client
 from autoglm_operator.kube.connection import Connection
 from autoglm_operator.observe.world import Deployment, Observed, Pod
+from autoglm_operator.settings import Images
 
 Document = dict[str, Any]
 NOW = 1_800_000_000.0
@@ -181,7 +182,7 @@ def observe(deployment_document) -> Callable[..., tuple[Observed, Plan]]:
             if child is not None
         }
         observed = Observed(Deployment.parse(document), children, pods, frozenset(), NOW)
-        return observed, make_plan(observed)
+        return observed, make_plan(observed, Images())
 
     return make
 

@@ -8,13 +8,13 @@ import pytest
 from autoglm_operator.api import names
 from autoglm_operator.api.signals import DESIRED_REPLICAS, KV_CACHE_UTILIZATION, QUEUE_DEPTH, TTFT_P99
 from autoglm_operator.api.v1alpha1 import EngineType, Quantization
+from autoglm_operator.decide.engine_image import engine_image
 from autoglm_operator.decide.plan import make_plan
 from autoglm_operator.decide.timing import DRAIN_SECONDS, EXIT_SECONDS, PRE_STOP_SECONDS
 from autoglm_operator.observe.world import Deployment, Observed
 from autoglm_operator.render.autoscaler import quantity
 from autoglm_operator.render.bundle import bundle
 from autoglm_operator.render.engines.common import flags, ratio, since
-from autoglm_operator.render.pod import engine_image
 from autoglm_operator.settings import Images
 from autoglm_simulator import flags as simulator_flags
 
@@ -28,7 +28,7 @@ PVC = {"source": {"pvc": {"claimName": "weights", "path": "autoglm/9b"}}}
 def render(deployment_document):
     def make(kinds=frozenset(), images=None, **spec):
         deployment = Deployment.parse(deployment_document(**spec))
-        plan = make_plan(Observed(deployment, {}, (), frozenset(kinds), 0.0))
+        plan = make_plan(Observed(deployment, {}, (), frozenset(kinds), 0.0), Images())
         return {child["kind"]: child for child in bundle(deployment, plan, images or Images())}
 
     return make

@@ -29,7 +29,7 @@ def owner(api, deployment_document):
 def desired(owner):
     def make(**spec):
         deployment = Deployment.parse(owner | {"spec": owner["spec"] | spec})
-        plan = make_plan(Observed(deployment, {}, (), frozenset(), 0.0))
+        plan = make_plan(Observed(deployment, {}, (), frozenset(), 0.0), Images())
         return bundle(deployment, plan, Images())
 
     return make

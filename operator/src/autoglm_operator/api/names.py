@@ -16,6 +16,7 @@ LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 LABEL_DEPLOYMENT: Final = f"{GROUP}/deployment"
 ANNOTATION_HASH: Final = f"{GROUP}/desired-hash"
 ANNOTATION_TEMPLATE: Final = f"{GROUP}/template-hash"
+ANNOTATION_DECIDED: Final = f"{GROUP}/decided"
 
 #: Field managers of server-side apply: one writer for each field.
 OPERATOR_MANAGER: Final = "autoglm-operator"

@@ -49,4 +49,4 @@ def _objects(document: dict[str, Any], images: Images) -> list[dict[str, Any]]:
     meta = {"namespace": "default", "uid": _UNKNOWN_UID, **document["metadata"]}
     deployment = Deployment.parse({**document, "metadata": meta})
     observed = Observed(deployment, {}, (), frozenset(), 0.0)
-    return bundle(deployment, make_plan(observed), images)
+    return bundle(deployment, make_plan(observed, images), images)

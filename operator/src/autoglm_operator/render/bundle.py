@@ -3,11 +3,11 @@
 from typing import Any
 
 from autoglm_operator.api import names
+from autoglm_operator.api.hashing import content_hash
 from autoglm_operator.decide.plan import Plan
 from autoglm_operator.observe.world import Deployment
 from autoglm_operator.render.autoscaler import horizontal_pod_autoscaler
 from autoglm_operator.render.availability import pod_disruption_budget, pod_monitor, service_account
-from autoglm_operator.render.meta import content_hash
 from autoglm_operator.render.network import network_policy, service
 from autoglm_operator.render.workload import workload
 from autoglm_operator.settings import Images
@@ -30,5 +30,6 @@ def bundle(deployment: Deployment, plan: Plan, images: Images) -> list[dict[str,
 
 
 def _stamped(child: dict[str, Any]) -> dict[str, Any]:
-    child["metadata"]["annotations"] = {names.ANNOTATION_HASH: content_hash(child)}
+    annotations = child["metadata"].get("annotations", {})
+    child["metadata"]["annotations"] = annotations | {names.ANNOTATION_HASH: content_hash(child)}
     return child

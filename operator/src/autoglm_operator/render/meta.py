@@ -1,7 +1,5 @@
 """Metadata that all children share."""
 
-import hashlib
-import json
 from typing import Any
 
 from autoglm_operator.api import names
@@ -36,9 +34,3 @@ def metadata(deployment: Deployment) -> dict[str, Any]:
             }
         ],
     }
-
-
-def content_hash(obj: dict[str, Any]) -> str:
-    """Return a short hash of the canonical JSON of `obj`."""
-    canonical = json.dumps(obj, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from autoglm_operator.api import names
-from autoglm_operator.api.v1alpha1 import EngineType, ExtraEnv, SecretKeyRef, Spec
+from autoglm_operator.api.v1alpha1 import ExtraEnv, SecretKeyRef, Spec
 from autoglm_operator.decide.plan import Plan
 from autoglm_operator.observe.world import Deployment
 from autoglm_operator.render.engines import RENDERERS
@@ -48,7 +48,7 @@ def pod(deployment: Deployment, plan: Plan, images: Images) -> dict[str, Any]:
 def _engine(plan: Plan, process: EngineProcess, images: Images) -> dict[str, Any]:
     return {
         "name": names.ENGINE_CONTAINER,
-        "image": engine_image(plan.spec, images),
+        "image": plan.image,
         "imagePullPolicy": images.pull_policy,
         "command": list(process.command),
         "args": list(process.args),
@@ -66,20 +66,6 @@ def _engine(plan: Plan, process: EngineProcess, images: Images) -> dict[str, Any
         # Generous: a busy engine answers late, and a restart costs every request it holds and a cold start.
         "livenessProbe": _probe(process.live_path, process.live_timeout, max(10, process.live_timeout), 6),
     }
-
-
-def engine_image(spec: Spec, images: Images) -> str:
-    """Return the image the user gave, or the default one with the tag of the version the user gave."""
-    if spec.engine.image:
-        return spec.engine.image
-    image = images.engines[spec.engine.type]
-    if spec.engine.version is None or spec.engine.type is EngineType.SIMULATOR:
-        return image
-    repository = image.split("@", 1)[0]
-    last = repository.rsplit("/", 1)[-1]
-    if ":" in last:
-        repository = repository.rsplit(":", 1)[0]
-    return f"{repository}:v{spec.engine.version}"
 
 
 def _environment(plan: Plan, process: EngineProcess) -> list[dict[str, Any]]:

@@ -3,10 +3,11 @@
 from typing import Any
 
 from autoglm_operator.api import names
+from autoglm_operator.api.hashing import content_hash
 from autoglm_operator.api.v1alpha1 import RolloutStrategy, Spec
 from autoglm_operator.decide.plan import Plan
 from autoglm_operator.observe.world import Deployment
-from autoglm_operator.render.meta import content_hash, labels, metadata
+from autoglm_operator.render.meta import labels, metadata
 from autoglm_operator.render.pod import pod
 from autoglm_operator.settings import Images
 
@@ -20,7 +21,7 @@ def workload(deployment: Deployment, plan: Plan, images: Images) -> dict[str, An
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": metadata(deployment),
+        "metadata": metadata(deployment) | {"annotations": {names.ANNOTATION_DECIDED: plan.decided.text()}},
         "spec": {
             "replicas": plan.replicas,
             "revisionHistoryLimit": 3,

@@ -1,0 +1,59 @@
+"""What was decided for the pods that run: kept until the spec asks for other pods.
+
+Some values follow from what is learned or found at the time: the drain from traffic, the way to the GPUs from the
+cluster. Were they decided anew at each reconcile, a change of traffic would restart every engine.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Self
+
+from autoglm_operator.api import names
+from autoglm_operator.api.hashing import content_hash
+from autoglm_operator.api.v1alpha1 import Spec
+from autoglm_operator.observe.world import Observed
+
+#: Fields of the spec that may change without changing a pod.
+_NOT_OF_PODS = {"replicas", "autoscaling", "rollout"}
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Decisions of the template that runs.
+
+    Attributes:
+        shape: hash of the spec's fields that shape pods.
+        drain: seconds.
+        startup: seconds.
+        version: of the engine.
+    """
+
+    shape: str
+    drain: int
+    startup: int
+    version: str
+
+    def text(self) -> str:
+        """Return what the workload's annotation holds."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Return the decisions in an annotation; `None` if it is not one of ours, or of another version of us."""
+        try:
+            return cls(**json.loads(text))
+        except (ValueError, TypeError):
+            return None
+
+
+def shape(spec: Spec) -> str:
+    """Return the hash of what shapes pods; a field that a newer operator adds does not change it until it is used."""
+    return content_hash(spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=_NOT_OF_PODS))
+
+
+def decided_before(observed: Observed, spec: Spec) -> Decided | None:
+    """Return the decisions of the workload that runs, if it was made for the same pods."""
+    live = observed.child("Deployment") or observed.child("LeaderWorkerSet")
+    annotations = (live["metadata"].get("annotations") or {}) if live else {}
+    before = Decided.parse(annotations.get(names.ANNOTATION_DECIDED, ""))
+    return before if before is not None and before.shape == shape(spec) else None
