@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 UV := $(shell command -v uv || echo .local/uv/bin/uv)
 BIN := .venv/bin
-PACKAGES := operator agents/gpu agents/bench simulator dashboards demo localcluster
+PACKAGES := operator agents/gpu agents/bench agents/fetch simulator dashboards demo localcluster
 CODE := $(addsuffix /src,$(PACKAGES)) scripts
 WORKERS ?= 2
 
@@ -44,12 +44,12 @@ check: setup ## Lint, types, room contracts, and that generated files are up to 
 
 .PHONY: test
 test: setup ## Run every test that this machine can run
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not cluster" tests
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not cluster and not flags and not vllm" tests
 	$(BIN)/pytest -p no:randomly -m cluster tests
 
 .PHONY: test-unit
 test-unit: setup ## Run the tests that need no cluster
-	$(BIN)/pytest -n $(WORKERS) -m "not api and not cluster and not chart" tests
+	$(BIN)/pytest -n $(WORKERS) -m "not api and not cluster and not chart and not flags and not vllm" tests
 
 .PHONY: test-api
 test-api: setup ## Run the tests on a real API server
@@ -58,6 +58,14 @@ test-api: setup ## Run the tests on a real API server
 .PHONY: test-cluster
 test-cluster: setup ## Run the tests on a real node (root)
 	$(BIN)/pytest -p no:randomly -m cluster tests
+
+.PHONY: test-flags
+test-flags: setup ## Give rendered command lines to the argument parsers of released engines
+	$(BIN)/pytest -n 0 -s -m flags tests/flags
+
+.PHONY: test-vllm
+test-vllm: setup ## Run the real vLLM on a real node (root, 30 GB of disk, about 20 minutes)
+	$(BIN)/pytest -p no:randomly -s -v -m vllm tests/vllm
 
 .PHONY: images
 images: setup ## Build the images and load them into the local cluster, or push them to IMAGE_REGISTRY
@@ -74,3 +82,7 @@ demo-down: setup ## Remove what the demo made
 .PHONY: bench
 bench: setup ## Measure and print every figure (takes about 12 minutes)
 	$(BIN)/python bench/run.py
+
+.PHONY: bench-agent
+bench-agent: setup ## Measure the agent: memory, CPU, scrape, cost of a read, growth (takes about 7 minutes)
+	$(BIN)/python bench/agent.py

@@ -18,6 +18,7 @@ IMAGES = {
     "agent": ("autoglm-agent", "agents/gpu"),
     "simulator": ("autoglm-simulator", "simulator"),
     "bench": ("autoglm-bench", "agents/bench"),
+    "fetch": ("autoglm-fetch", "agents/fetch"),
 }
 LOCAL_REGISTRY = "localhost/autoglm"
 TAG = "dev"

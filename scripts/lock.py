@@ -14,6 +14,7 @@ IMAGES = {
     "autoglm-operator": "operator",
     "autoglm-agent": "agents/gpu",
     "autoglm-bench": "agents/bench",
+    "autoglm-fetch": "agents/fetch",
     "autoglm-simulator": "simulator",
 }
 COMMON = ("export", "--quiet", "--format", "requirements.txt", "--no-emit-workspace", "--no-header", "--no-annotate")
