@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SCRIPTS = ("operator_scale.py", "demo.py")
+SCRIPTS = ("render.py", "operator_scale.py", "agent.py", "demo.py")
 
 
 def main() -> int:

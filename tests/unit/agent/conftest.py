@@ -1,12 +1,14 @@
-"""A clock that stands still, and an NVML library that answers from a table."""
-# ruff: noqa: N802  # the functions bear the names of NVML
+"""A clock that stands still, and a stand-in for NVML's library behind the real pynvml."""
 
-from types import SimpleNamespace
-from typing import Any
+import ctypes
+import shutil
+import subprocess
+from pathlib import Path
 
 import pynvml
 import pytest
 
+EVERY = -1
 GIB = 1 << 30
 
 
@@ -20,78 +22,51 @@ class Clock:
         return self.now
 
 
-class Library:
-    """What pynvml calls would answer: the real module's errors and constants, and devices out of a table.
+class StandIn:
+    """`standin_nvml.c`: what NVML answers, device by device. GPU n is `n`, its MIG device in slot s `part(n, s)`."""
 
-    Each device is a dict: uuid, name, used, total, gpu (percent) and, in MIG mode, parts (None is an empty slot).
-    A value that is an exception is raised.
-    """
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+        library.standin_calls.restype = library.standin_seen.restype = ctypes.c_longlong
 
-    def __init__(self) -> None:
-        self.devices: list[Any] = []
-        self.init: Exception | None = None
-        self.calls: list[str] = []
-        self.depth = 0
+    @staticmethod
+    def part(gpu: int, slot: int) -> int:
+        return 100 * (gpu + 1) + slot
+
+    def gpus(self, count: int) -> None:
+        self.set("count", count)
+        self.set("total", 80 * GIB, EVERY)
+        self.set("used", 10 * GIB, EVERY)
+        self.set("reserved", GIB, EVERY)
+
+    def set(self, name: str, value: int, device: int = 0) -> None:
+        self._library.standin_set(name.encode(), device, ctypes.c_longlong(value))
+
+    def fail(self, function: str, code: int, device: int = EVERY) -> None:
+        self.set(f"return:{function}", code, device)
+
+    def calls(self, function: str, device: int = 0) -> int:
+        return self._library.standin_calls(function.encode(), device)
+
+    def seen(self, name: str, device: int = 0) -> int:
+        """What was set, or what the stand-in noted of a call."""
+        return self._library.standin_seen(name.encode(), device)
+
+    def event(self, device: int, xid: int, instance: int = 0xFFFFFFFF, kind: int = 8) -> None:
+        self._library.standin_event(device, xid, ctypes.c_uint(instance), ctypes.c_ulonglong(kind))
 
     @property
-    def module(self) -> SimpleNamespace:
-        functions = {name: getattr(self, name) for name in dir(self) if name.startswith("nvml")}
-        return SimpleNamespace(**{**vars(pynvml), **functions})
+    def depth(self) -> int:
+        """How often the library is open."""
+        return self._library.standin_depth()
 
-    def _value(self, call: str, value: Any) -> Any:
-        self.calls.append(call)
-        if isinstance(value, Exception):
-            raise value
-        return value
+    @property
+    def held(self) -> int:
+        """GPM samples and sets of events that have not been freed."""
+        return self._library.standin_samples() + self._library.standin_sets()
 
-    def nvmlInit(self) -> None:
-        self._value("init", self.init)
-        self.depth += 1
-
-    def nvmlShutdown(self) -> None:
-        self.depth -= 1
-
-    def nvmlDeviceGetCount(self) -> int:
-        return len(self.devices)
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> Any:
-        return self._value("handle", self.devices[index])
-
-    def nvmlDeviceGetMigMode(self, handle: dict[str, Any]) -> list[int]:
-        if handle.get("mig") is not None:
-            return self._value("mig", handle["mig"])
-        return [int("parts" in handle)] * 2
-
-    def nvmlDeviceGetMaxMigDeviceCount(self, handle: dict[str, Any]) -> int:
-        return len(handle["parts"])
-
-    def nvmlDeviceGetMigDeviceHandleByIndex(self, handle: dict[str, Any], index: int) -> Any:
-        return handle["parts"][index] or self._value("part", pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND))
-
-    def nvmlDeviceGetUUID(self, handle: dict[str, Any]) -> str:
-        return handle["uuid"]
-
-    def nvmlDeviceGetName(self, handle: dict[str, Any]) -> str:
-        return handle["name"]
-
-    def nvmlDeviceGetMemoryInfo(self, handle: dict[str, Any], version: int | None = None) -> Any:
-        key = "memory_v2" if version else "memory"
-        if key not in handle:
-            key = "memory"
-        used, total = self._value(f"{'memory_v2' if version else 'memory'}", handle[key])
-        return SimpleNamespace(used=used, total=total)
-
-    def nvmlDeviceGetUtilizationRates(self, handle: dict[str, Any]) -> Any:
-        return SimpleNamespace(gpu=self._value("utilization", handle["gpu"]))
-
-
-def device(number: int = 0, **changes: Any) -> dict[str, Any]:
-    return {
-        "uuid": f"GPU-{number}",
-        "name": "NVIDIA H100 80GB HBM3",
-        "memory": (10 * GIB, 80 * GIB),
-        "gpu": 40,
-    } | changes
+    def reset(self) -> None:
+        self._library.standin_reset()
 
 
 @pytest.fixture
@@ -99,11 +74,30 @@ def clock():
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def standin_folder(tmp_path_factory):
+    """The folder of the stand-in's `libnvidia-ml.so.1`, compiled here."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler (cc) for the stand-in of libnvidia-ml")
+    folder = tmp_path_factory.mktemp("standin")
+    source = Path(__file__).with_name("standin_nvml.c")
+    soname = "libnvidia-ml.so.1"
+    command = [compiler, "-Wall", "-Werror", "-shared", "-fPIC", f"-Wl,-soname,{soname}", "-o", folder / soname, source]
+    subprocess.run(command, check=True)
+    return folder
+
+
 @pytest.fixture
-def library():
-    return Library()
-
-
-@pytest.fixture(name="device")
-def device_factory():
-    return device
+def nvml(standin_folder, monkeypatch):
+    """The stand-in, found by pynvml as it finds the real library: by its name, which the loader already knows."""
+    standin = StandIn(ctypes.CDLL(str(standin_folder / "libnvidia-ml.so.1")))
+    monkeypatch.setattr(pynvml, "nvmlLib", None)
+    monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
+    standin.reset()
+    pynvml.nvmlInit()
+    if not hasattr(pynvml.nvmlLib, "standin_reset"):
+        pytest.skip("another libnvidia-ml is loaded in this process")
+    standin.reset()
+    yield standin
+    standin.reset()

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -100,7 +101,8 @@ def test_once_prints_a_table():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--source", "dcgm"], "invalid choice: 'dcgm'"),
+        (["--source", "cuda"], "invalid choice: 'cuda'"),
+        (["--tolerance", "elastic"], "expected one of Strict, Elastic, Recovery"),
         (["--gpus", "-1"], "expected 0 to 64"),
         (["--gpus", "9999999"], "expected 0 to 64"),
         (["--interval", "0"], "expected 0.1 to 5 seconds"),
@@ -140,3 +142,50 @@ def test_thread_that_fails_is_reported_and_not_left_for_dead(caplog):
 
     assert deaths == [1]
     assert "thread failed" in caplog.text
+
+
+def until(found, seconds=20):
+    """Return the first true answer of `found`, asked until then."""
+    deadline = time.monotonic() + seconds
+    while not (answer := found()):
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.2)
+    return answer
+
+
+def test_watches_the_engine_beside_it_from_its_start_to_its_end():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    agent = subprocess.Popen(
+        [*COMMAND, "--source", "replay", "--listen", "127.0.0.1:0", "--engine-url", url, "--tolerance", "Strict"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    simulator = [sys.executable, "-m", "autoglm_simulator", "serve", "org/model", "--served-model-name", "phone"]
+    engine = subprocess.Popen([*simulator, "--host", "127.0.0.1", "--port", url.rsplit(":", 1)[1]])
+    try:
+        agent.stderr.readline()
+        base = f"http://127.0.0.1:{json.loads(agent.stderr.readline())['port']}"
+
+        def probe(name):
+            try:
+                return fetch(f"{base}/engine/{name}").decode().strip()
+            except urllib.error.HTTPError as error:
+                return f"{error.code} {error.read().decode().strip()}"
+
+        until(lambda: probe("readyz") == "GET /health answered 200")
+        state = until(lambda: (found := json.loads(fetch(f"{base}/state")))["engine"].get("kind") and found)
+        assert state["engine"]["models"] == ["phone"]
+        assert state["engine"]["kvCacheTokens"] > 0
+        assert state["tolerance"]["mode"] == "Strict"
+        assert b'autoglm_engine_info{engine="vllm"} 1.0' in fetch(f"{base}/metrics")
+
+        engine.kill()
+        engine.wait()
+        until(lambda: probe("readyz").startswith("503 unreachable: nothing listens on"))
+        assert probe("livez").startswith("unreachable")  # not for good yet
+    finally:
+        for process in (engine, agent):
+            process.kill()
+            process.wait()
+        agent.stderr.close()

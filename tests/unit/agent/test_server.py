@@ -8,7 +8,7 @@ import pytest
 
 from autoglm_agent import server as server_module
 from autoglm_agent.device import GpuSample
-from autoglm_agent.engine import EngineState, EngineStatus
+from autoglm_agent.engine.health import EngineState, EngineStatus
 from autoglm_agent.sampler import Snapshot
 from autoglm_agent.server import AgentServer, Routes
 from autoglm_agent.state import State
@@ -58,12 +58,17 @@ def test_state_has_the_documented_form(server):
     assert found == {
         "version": 1,
         "source": "nvml",
+        "sourceDown": None,
         "engine": {
             "alive": True,
             "state": "alive",
             "reason": "GET /health answered 200",
             "sinceSeconds": 10.0,
             "checkedSecondsAgo": 1.0,
+            "hung": False,
+            "progress": "the engine has told nothing yet",
+            "metricsDown": None,
+            "models": None,
         },
         "gpus": [
             {
@@ -73,10 +78,24 @@ def test_state_has_the_documented_form(server):
                 "memoryUsedBytes": 10,
                 "memoryTotalBytes": 80,
                 "utilization": None,
+                "memoryExhaustedInSeconds": None,
                 "sampleAgeSeconds": 0.5,
             }
         ],
+        "faults": [],
+        "signals": {},
+        "tolerance": {"mode": "Elastic", "paceDeviation": None, "memoryDeviation": None, "reaction": "none"},
+        "elastic": None,
     }
+
+
+def test_autoscaler_reads_the_state(server):
+    from autoglm_operator.autoscaler.agent_state import parse  # noqa: PLC0415
+
+    sample = parse(get(server, "/state")[2], 1000.0)
+
+    assert sample.memory == (0.125,)
+    assert sample.taken == 999.5
 
 
 def test_metrics_are_prometheus_text(server):
@@ -87,15 +106,16 @@ def test_metrics_are_prometheus_text(server):
     assert b"autoglm_gpu_memory_used_bytes{" in body
 
 
-@pytest.mark.parametrize(("state", "status"), [("alive", 200), ("starting", 503), ("unreachable", 503)])
-def test_engine_liveness(server, world, state, status):
-    world.engine = EngineStatus(EngineState(state), "why", 90.0, 99.0)
+@pytest.mark.parametrize(
+    ("state", "live", "ready"), [("alive", 200, 200), ("starting", 200, 503), ("unreachable", 200, 503)]
+)
+def test_probes_of_the_engine_say_why(server, world, state, live, ready):
+    world.engine = EngineStatus(EngineState(state), "because", 90.0, 99.0)
 
-    found, _, body = get(server, "/livez/engine")
-
-    assert found == status
-    assert json.loads(body)["state"] == state
-    assert json.loads(body)["reason"] == "why"
+    assert get(server, "/engine/livez")[0] == live
+    status, _, body = get(server, "/engine/readyz")
+    assert status == ready
+    assert b"because" in body
 
 
 def test_agent_is_healthy_whatever_the_engine_does(server, world):
@@ -154,18 +174,20 @@ def test_dripping_clients_neither_block_others_nor_stay(server, monkeypatch):
 
 
 def test_stop_ends_every_thread_and_connection_at_once(world):
-    before = threading.active_count()
+    before = set(threading.enumerate())
     server = AgentServer(("127.0.0.1", 0), Routes(world, 0.0), time.monotonic)
     server.start()
     idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(5)]
-    time.sleep(0.1)
-    assert threading.active_count() > before + 1
+    deadline = time.monotonic() + 5
+    while len(threads := set(threading.enumerate()) - before) < 6 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert len(threads) == 6  # the acceptor, and one for each connection
 
     started = time.monotonic()
     server.stop()
 
     assert time.monotonic() - started < 0.9
-    assert threading.active_count() == before
+    assert not [thread for thread in set(threading.enumerate()) - before if thread.is_alive()]
     assert all(connection.recv(1) == b"" for connection in idle)
     for connection in idle:
         connection.close()

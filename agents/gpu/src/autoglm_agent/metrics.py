@@ -1,18 +1,9 @@
-"""The metrics of the agent: the catalogue, and the collector that fills it from the last snapshot."""
+"""The metrics of the agent, each defined once: name, type, unit, labels, meaning. `collector.py` fills them."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.metrics_core import Metric as Family
-from prometheus_client.registry import Collector, CollectorRegistry
-
-from autoglm_agent import __version__
-from autoglm_agent.device import GpuSample
-from autoglm_agent.engine import EngineStatus
-from autoglm_agent.sampler import Snapshot
-from autoglm_agent.state import StateSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,109 +24,237 @@ class Metric:
 
 _GPU: Final = ("gpu", "uuid", "product")
 
-MEMORY_USED: Final = Metric(
-    "autoglm_gpu_memory_used_bytes", "gauge", "GPU memory in use, by all processes.", _GPU, "bytes"
-)
-MEMORY_TOTAL: Final = Metric("autoglm_gpu_memory_total_bytes", "gauge", "Memory of the GPU.", _GPU, "bytes")
-UTILIZATION: Final = Metric(
-    "autoglm_gpu_utilization_ratio",
-    "gauge",
+
+def _gpu(name: str, text: str, unit: str = "", *more: str) -> Metric:
+    return Metric(f"autoglm_gpu_{name}", "gauge", text, (*_GPU, *more), unit)
+
+
+def _gpu_total(name: str, text: str, unit: str = "") -> Metric:
+    return Metric(f"autoglm_gpu_{name}_total", "counter", text, _GPU, unit)
+
+
+MEMORY_USED: Final = _gpu("memory_used_bytes", "GPU memory in use, by all processes.", "bytes")
+MEMORY_TOTAL: Final = _gpu("memory_total_bytes", "Memory of the GPU.", "bytes")
+UTILIZATION: Final = _gpu(
+    "utilization_ratio",
     "Share of the last driver period in which a kernel ran; absent where the GPU does not tell, as with MIG.",
-    _GPU,
     "ratio",
 )
-SAMPLE_AGE: Final = Metric(
-    "autoglm_gpu_sample_age_seconds",
-    "gauge",
+SAMPLE_AGE: Final = _gpu(
+    "sample_age_seconds",
     "Time since the GPU last answered; its other metrics are left out once they are stale.",
-    _GPU,
     "seconds",
 )
+CLOCK_EVENT: Final = _gpu("clock_event", "1 while the clocks are lowered for the reason.", "", "reason")
+MEMORY_CHANGE: Final = _gpu(
+    "memory_change_bytes_per_second", "Change of the memory in use over the last minute: Theil's median slope."
+)
+MEMORY_EXHAUSTION: Final = _gpu(
+    "memory_exhaustion_seconds",
+    "Time until the memory is used up if it goes on as in the last minute; absent if it does not within a day.",
+    "seconds",
+)
+
+#: Figures of a GPU: field of `device.GpuSample` → metric. A figure that the GPU does not tell is absent.
+GPU_FIGURES: Final = {
+    "memory_used_bytes": MEMORY_USED,
+    "memory_total_bytes": MEMORY_TOTAL,
+    "utilization": UTILIZATION,
+    "memory_reserved_bytes": _gpu("memory_reserved_bytes", "Memory that driver and firmware keep.", "bytes"),
+    "memory_free_bytes": _gpu("memory_free_bytes", "Memory that nobody has.", "bytes"),
+    "memory_utilization": _gpu(
+        "memory_utilization_ratio", "Share of the last driver period in which memory was read or written.", "ratio"
+    ),
+    "sm_utilization": _gpu("sm_utilization_ratio", "Share of SM cycles with at least one warp (profiling).", "ratio"),
+    "sm_occupancy": _gpu("sm_occupancy_ratio", "Resident warps over the most possible (profiling).", "ratio"),
+    "tensor_utilization": _gpu(
+        "tensor_utilization_ratio", "Share of cycles in which a tensor pipe was busy (profiling).", "ratio"
+    ),
+    "dram_utilization": _gpu("dram_utilization_ratio", "Share of the peak memory bandwidth (profiling).", "ratio"),
+    "power_watts": _gpu("power_watts", "Power now.", "watts"),
+    "power_limit_watts": _gpu("power_limit_watts", "The enforced limit of the power.", "watts"),
+    "energy_joules": _gpu_total("energy_joules", "Energy since the driver was loaded.", "joules"),
+    "temperature_celsius": _gpu("temperature_celsius", "Temperature of the GPU.", "celsius"),
+    "memory_temperature_celsius": _gpu("memory_temperature_celsius", "Temperature of its memory.", "celsius"),
+    "sm_clock_hertz": _gpu("sm_clock_hertz", "SM clock.", "hertz"),
+    "memory_clock_hertz": _gpu("memory_clock_hertz", "Memory clock.", "hertz"),
+    "ecc_corrected": _gpu_total("ecc_corrected_errors", "Corrected memory errors since the driver was loaded."),
+    "ecc_uncorrected": _gpu_total("ecc_uncorrected_errors", "Uncorrected memory errors since the driver was loaded."),
+    "rows_remapped_corrected": _gpu(
+        "rows_remapped_corrected", "Memory rows remapped after corrected errors, over the life of the GPU."
+    ),
+    "rows_remapped_uncorrected": _gpu(
+        "rows_remapped_uncorrected", "Memory rows remapped after uncorrected errors, over the life of the GPU."
+    ),
+    "row_remap_pending": _gpu("row_remap_pending", "1 if a row waits for a reset of the GPU to be remapped."),
+    "row_remap_failed": _gpu("row_remap_failed", "1 if a row could not be remapped."),
+    "pcie_generation": _gpu("pcie_generation", "Generation of the PCIe link now; it falls on an idle GPU."),
+    "pcie_generation_max": _gpu("pcie_generation_max", "The highest that GPU and slot have in common."),
+    "pcie_width": _gpu("pcie_width", "Lanes of the PCIe link now."),
+    "pcie_width_max": _gpu("pcie_width_max", "The most that GPU and slot have in common."),
+    "pcie_replays": _gpu_total("pcie_replays", "PCIe packets sent again."),
+    "pcie_sent_bytes": _gpu_total("pcie_sent_bytes", "Bytes that the GPU sent over PCIe.", "bytes"),
+    "pcie_received_bytes": _gpu_total("pcie_received_bytes", "Bytes that the GPU received over PCIe.", "bytes"),
+    "pcie_sent_bytes_per_second": _gpu("pcie_sent_bytes_per_second", "PCIe, sent, as the profiler measured it."),
+    "pcie_received_bytes_per_second": _gpu(
+        "pcie_received_bytes_per_second", "PCIe, received, as the profiler measured it."
+    ),
+    "nvlink_sent_bytes": _gpu_total("nvlink_sent_bytes", "Data sent over all NVLinks.", "bytes"),
+    "nvlink_received_bytes": _gpu_total("nvlink_received_bytes", "Data received over all NVLinks.", "bytes"),
+    "nvlink_sent_bytes_per_second": _gpu("nvlink_sent_bytes_per_second", "NVLink, sent, as the profiler measured it."),
+    "nvlink_received_bytes_per_second": _gpu(
+        "nvlink_received_bytes_per_second", "NVLink, received, as the profiler measured it."
+    ),
+    "nvlink_errors": _gpu_total("nvlink_errors", "CRC errors, replays and recoveries of all NVLinks."),
+    "recovery_action": _gpu(
+        "recovery_action",
+        "What the driver asks for: 0 nothing, 1 GPU reset, 2 node reboot, 3 drain peer-to-peer, 4 drain and reset, "
+        "5 recover the IMEX domain, 6 bus reset, 7 system reboot.",
+    ),
+}
+
+FAULT: Final = Metric(
+    "autoglm_gpu_fault",
+    "gauge",
+    "1 while the fault holds; uuid is empty for one of the machine, action is what the pod should do.",
+    ("uuid", "code", "severity", "action"),
+)
+XID_ERRORS: Final = Metric(
+    "autoglm_gpu_xid_errors_total", "counter", "XID errors since the agent started.", ("uuid", "xid")
+)
+
 ENGINE_UP: Final = Metric(
     "autoglm_engine_up", "gauge", "1 if the engine answered the last GET /health with 200; absent if nobody checks."
 )
 ENGINE_CHECK_AGE: Final = Metric(
     "autoglm_engine_check_age_seconds", "gauge", "Time since the last check of the engine ended.", (), "seconds"
 )
+ENGINE_INFO: Final = Metric(
+    "autoglm_engine_info", "gauge", "Which engine it is: vllm (also the simulator) or sglang.", ("engine",)
+)
+ENGINE_METRICS_UP: Final = Metric(
+    "autoglm_engine_metrics_up", "gauge", "1 if the engine's own metrics were read; 0 while they are not to be had."
+)
+ENGINE_SCRAPE_ERRORS: Final = Metric(
+    "autoglm_engine_scrape_errors_total",
+    "counter",
+    "Failed reads of the engine's metrics: refused, timeout, http, too_large, malformed, incomplete.",
+    ("reason",),
+)
+ENGINE_SCRAPE_SECONDS: Final = Metric(
+    "autoglm_engine_scrape_seconds", "gauge", "How long the last check of the engine took.", (), "seconds"
+)
+
+
+def _engine(name: str, text: str, unit: str = "", *labels: str) -> Metric:
+    return Metric(f"autoglm_engine_{name}", "gauge", text, labels, unit)
+
+
+ENGINE_RUNNING: Final = _engine("running_requests", "Requests in the batch.")
+ENGINE_WAITING: Final = _engine("waiting_requests", "Requests in the queue.")
+ENGINE_KV_USAGE: Final = _engine("kv_cache_usage_ratio", "Share of the KV cache in use, mean of the ranks.", "ratio")
+ENGINE_KV_TOKENS: Final = _engine("kv_cache_tokens", "Tokens that the KV cache holds, over all ranks.", "tokens")
+ENGINE_KV_FREE: Final = _engine(
+    "kv_reserved_free_tokens",
+    "Tokens of KV cache that the engine holds and no request uses. The cache is paged: any free block serves as well "
+    "as any other, so that there is no largest one.",
+    "tokens",
+)
+ENGINE_KV_EXHAUSTION: Final = _engine(
+    "kv_exhaustion_seconds",
+    "Time until the KV cache is used up if it goes on as in the last minute; absent if it does not within a day.",
+    "seconds",
+)
+ENGINE_WEIGHTS: Final = _engine("weights_bytes", "GPU memory of the weights on one rank, where told.", "bytes")
+ENGINE_GENERATION_RATE: Final = _engine("generation_tokens_per_second", "Tokens generated, over the last minute.")
+ENGINE_PROMPT_RATE: Final = _engine("prompt_tokens_per_second", "Prompt tokens read, over the last minute.")
+ENGINE_PREEMPTION_RATE: Final = _engine(
+    "preemptions_per_second", "Requests that lost their KV blocks, over the last minute."
+)
+ENGINE_PREFIX_HITS: Final = _engine(
+    "prefix_cache_hit_ratio", "Share of the prompt tokens that were in the prefix cache, over the last minute.", "ratio"
+)
+ENGINE_LATENCY: Final = _engine(
+    "latency_seconds",
+    "Latency over the last minute by kind (ttft, itl, queue, prefill, decode, e2e) and quantile, interpolated.",
+    "seconds",
+    "latency",
+    "quantile",
+)
+ENGINE_LATENCY_CV: Final = _engine(
+    "latency_cv_ratio",
+    "Coefficient of variation of the mean inter-token latency of the periods in the last minute; even below 0.15.",
+    "ratio",
+)
+ENGINE_OCS: Final = _engine(
+    "overall_consistency_ratio",
+    "Overall consistency score: how alike the latencies of the two halves of the last minute are, 1 minus the "
+    "Jensen-Shannon divergence; consistent above 0.92.",
+    "ratio",
+)
+ENGINE_STABLE: Final = _engine("stable", "1 if the coefficient of variation and the score are within their limits.")
+ENGINE_HUNG: Final = _engine("hung", "1 while requests are in the batch and no progress is made for too long.")
+ENGINE_HANGS: Final = Metric(
+    "autoglm_engine_hangs_total", "counter", "Times that the engine was found to hang since the agent started."
+)
+ENGINE_SILENT: Final = _engine("progress_age_seconds", "Time that the busiest rank is without progress.", "seconds")
+ENGINE_PATIENCE: Final = _engine(
+    "progress_limit_seconds", "Time without progress that is a hang, learned from the engine's own pace.", "seconds"
+)
+DEVIATION: Final = Metric(
+    "autoglm_deviation_ratio",
+    "gauge",
+    "Distance from what is usual: pace is the inter-token latency for this batch size, memory the share in use.",
+    ("of",),
+    "ratio",
+)
+SIGNAL: Final = Metric(
+    "autoglm_signal",
+    "gauge",
+    "1 while the signal is on: three periods over its threshold, and not yet three below the lower one.",
+    ("signal",),
+)
+TOLERANCE_INFO: Final = Metric(
+    "autoglm_tolerance_info",
+    "gauge",
+    "Tolerance of the pod, and what the deviation calls for: none, alert or degrade.",
+    ("tolerance", "reaction"),
+)
+ELASTIC_REQUEST: Final = Metric(
+    "autoglm_elastic_requested_max_num_seqs", "gauge", "Batch that is asked of the operator; absent if none is."
+)
+
 SOURCE_INFO: Final = Metric(
     "autoglm_agent_source_info",
     "gauge",
-    "Where the GPU metrics come from: nvml, replay (synthetic) or none (no GPU seen).",
+    "Where the GPU metrics come from: nvml, dcgm, replay (synthetic) or none (no GPU seen).",
     ("source",),
 )
+SOURCE_UP: Final = Metric("autoglm_agent_source_up", "gauge", "0 while the source gives nothing at all.")
 READ_ERRORS: Final = Metric(
     "autoglm_agent_read_errors_total", "counter", "Failed reads of GPUs by reason.", ("source", "reason")
 )
+READ_SECONDS: Final = Metric(
+    "autoglm_agent_read_seconds", "gauge", "How long the last pass over the GPUs took.", (), "seconds"
+)
+OTLP_FAILURES: Final = Metric(
+    "autoglm_agent_otlp_failures_total", "counter", "Exports that no collector took; absent without a collector."
+)
 BUILD_INFO: Final = Metric("autoglm_agent_build_info", "gauge", "Version of the agent.", ("version",))
 
-CATALOGUE: Final = (
-    MEMORY_USED,
-    MEMORY_TOTAL,
-    UTILIZATION,
-    SAMPLE_AGE,
-    ENGINE_UP,
-    ENGINE_CHECK_AGE,
-    SOURCE_INFO,
-    READ_ERRORS,
-    BUILD_INFO,
+_ENGINE_FIGURES: Final = (
+    *(ENGINE_UP, ENGINE_CHECK_AGE, ENGINE_INFO, ENGINE_METRICS_UP, ENGINE_SCRAPE_ERRORS, ENGINE_SCRAPE_SECONDS),
+    *(ENGINE_RUNNING, ENGINE_WAITING, ENGINE_KV_USAGE, ENGINE_KV_TOKENS, ENGINE_KV_FREE, ENGINE_KV_EXHAUSTION),
+    *(ENGINE_WEIGHTS, ENGINE_GENERATION_RATE, ENGINE_PROMPT_RATE, ENGINE_PREEMPTION_RATE, ENGINE_PREFIX_HITS),
+    *(ENGINE_LATENCY, ENGINE_LATENCY_CV, ENGINE_OCS, ENGINE_STABLE),
+    *(ENGINE_HUNG, ENGINE_HANGS, ENGINE_SILENT, ENGINE_PATIENCE),
 )
 
-_Row = tuple[Metric, tuple[str, ...], float]
-
-
-class AgentCollector(Collector):
-    """Yields the families of the catalogue out of the present state; a scrape never touches a GPU."""
-
-    def __init__(self, state: StateSource) -> None:
-        self._state = state
-
-    def describe(self) -> Iterable[Family]:
-        """Return every family without values, which keeps registering from collecting."""
-        return [metric.family() for metric in CATALOGUE]
-
-    def collect(self) -> Iterable[Family]:
-        """Return every family that has a value."""
-        state = self._state()
-        families = {metric: metric.family() for metric in CATALOGUE}
-        for rows in (_gpus(state.snapshot, state.now), _engine(state.engine, state.now), _agent(state.snapshot)):
-            for metric, labels, value in rows:
-                families[metric].add_metric(labels, value)
-        return [family for family in families.values() if family.samples]
-
-
-def registry(state: StateSource) -> CollectorRegistry:
-    """Return a registry with the agent's metrics only."""
-    result = CollectorRegistry(auto_describe=False)
-    result.register(AgentCollector(state))
-    return result
-
-
-def _gpus(snapshot: Snapshot, now: float) -> Iterator[_Row]:
-    for sample in snapshot.samples.values():
-        labels = (str(sample.index), sample.uuid, sample.name)
-        yield SAMPLE_AGE, labels, now - sample.taken
-        if sample.fresh(now):
-            for metric, value in _readings(sample):
-                if value is not None:
-                    yield metric, labels, value
-
-
-def _readings(sample: GpuSample) -> Iterator[tuple[Metric, float | None]]:
-    yield MEMORY_USED, sample.memory_used_bytes
-    yield MEMORY_TOTAL, sample.memory_total_bytes
-    yield UTILIZATION, sample.utilization
-
-
-def _engine(engine: EngineStatus, now: float) -> Iterator[_Row]:
-    if engine.checked is None:
-        return
-    yield ENGINE_CHECK_AGE, (), now - engine.checked
-    if engine.fresh(now):
-        yield ENGINE_UP, (), float(engine.alive(now))
-
-
-def _agent(snapshot: Snapshot) -> Iterator[_Row]:
-    yield SOURCE_INFO, (snapshot.source,), 1.0
-    yield BUILD_INFO, (__version__,), 1.0
-    for reason, count in snapshot.errors.items():
-        yield READ_ERRORS, (snapshot.source, reason), count
+#: Every metric of the agent.
+CATALOGUE: Final = (
+    *GPU_FIGURES.values(),
+    *(SAMPLE_AGE, CLOCK_EVENT, MEMORY_CHANGE, MEMORY_EXHAUSTION, FAULT, XID_ERRORS),
+    *_ENGINE_FIGURES,
+    *(DEVIATION, SIGNAL, TOLERANCE_INFO, ELASTIC_REQUEST),
+    *(SOURCE_INFO, SOURCE_UP, READ_ERRORS, READ_SECONDS, OTLP_FAILURES, BUILD_INFO),
+)

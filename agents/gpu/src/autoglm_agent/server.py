@@ -1,4 +1,4 @@
-"""The HTTP side: /metrics, /healthz, /livez/engine and /state."""
+"""The HTTP side: /metrics, /healthz, /engine/livez, /engine/readyz and /state."""
 
 import json
 import socket
@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Any, Final, cast
 
-from prometheus_client.exposition import choose_encoder
-
-from autoglm_agent.metrics import registry
+from autoglm_agent.collector import rows
+from autoglm_agent.exposition import Exposition
+from autoglm_agent.probes import Answer, liveness, readiness
 from autoglm_agent.state import StateSource, document
 
 #: Seconds one connection may last: a client that drips its request must not hold a thread.
@@ -39,22 +39,21 @@ class Routes:
     def __init__(self, state: StateSource, started: float) -> None:
         self._state = state
         self._started = started
-        self._registry = registry(state)
+        self._exposition = Exposition()
 
     def answer(self, path: str, accept: str) -> _Answer:
         """Return status, content type and body for a GET of `path`."""
         if path == "/metrics":
-            encoder, content_type = choose_encoder(accept)
-            return HTTPStatus.OK, content_type, encoder(self._registry)
+            return HTTPStatus.OK, *self._exposition.render(rows(self._state()), accept)
         if path == "/state":
             return HTTPStatus.OK, _JSON, _json(document(self._state(), time.time()))
         if path == "/healthz":
             return self._health()
-        if path == "/livez/engine":
-            engine = document(self._state(), time.time())["engine"]
-            status = HTTPStatus.OK if engine["alive"] else HTTPStatus.SERVICE_UNAVAILABLE
-            return status, _JSON, _json(engine)
-        return HTTPStatus.NOT_FOUND, _TEXT, b"known paths: /metrics /healthz /livez/engine /state\n"
+        if path == "/engine/livez":
+            return _probe(liveness(self._state()))
+        if path == "/engine/readyz":
+            return _probe(readiness(self._state()))
+        return HTTPStatus.NOT_FOUND, _TEXT, b"known paths: /metrics /healthz /engine/livez /engine/readyz /state\n"
 
     def _health(self) -> _Answer:
         """Answer for the agent itself: a machine without GPUs and an engine that is down are no fault of its own."""
@@ -67,8 +66,14 @@ class Routes:
         return HTTPStatus.OK, _TEXT, b"ok\n"
 
 
+def _probe(answer: Answer) -> _Answer:
+    status = HTTPStatus.OK if answer.ok else HTTPStatus.SERVICE_UNAVAILABLE
+    return status, _TEXT, f"{answer.reason}\n".encode()
+
+
 def _json(content: Any) -> bytes:
-    return json.dumps(content).encode() + b"\n"
+    # Compact: the autoscaler reads it from every pod every few seconds.
+    return json.dumps(content, separators=(",", ":")).encode() + b"\n"
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -31,9 +31,13 @@ class Ticker:
         """Start the thread."""
         self._thread.start()
 
+    def ask(self) -> None:
+        """Ask the thread to end when its present action has."""
+        self._stop.set()
+
     def stop(self, timeout: float) -> None:
         """Ask the thread to end and wait for it for at most `timeout` seconds."""
-        self._stop.set()
+        self.ask()
         self._thread.join(timeout)
 
     def _run(self) -> None:

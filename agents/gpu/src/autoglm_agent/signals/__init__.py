@@ -1,0 +1,1 @@
+"""What the figures mean: pure, with the clock as an argument."""
