@@ -21,18 +21,14 @@ from autoglm_operator.api import names
 from autoglm_operator.api.crd import custom_resource_definition
 from autoglm_operator.kube import resources
 from autoglm_operator.kube.connection import Connection
+from autoglm_operator.observe.caches import CHILD_KINDS, OPTIONAL_KINDS
 
 Document = dict[str, Any]
 
 #: What the chart gives the operator in a release that is limited to namespaces: no ClusterRole at all.
-CHILDREN = (
-    ("", "services"),
-    ("", "serviceaccounts"),
-    ("apps", "deployments"),
-    ("autoscaling", "horizontalpodautoscalers"),
-    ("policy", "poddisruptionbudgets"),
-    ("networking.k8s.io", "networkpolicies"),
-    ("monitoring.coreos.com", "podmonitors"),
+CHILDREN = tuple(
+    (api_version.rpartition("/")[0], resources.path(api_version, kind).rpartition("/")[2])
+    for api_version, kind in (*CHILD_KINDS, *OPTIONAL_KINDS)
 )
 OPERATOR_RULES = [
     {"apiGroups": ["autoglm.io"], "resources": ["autoglmdeployments"], "verbs": ["get", "list", "watch"]},
@@ -47,6 +43,7 @@ OPERATOR_RULES = [
         for group, resource in CHILDREN
     ),
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
     {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]},
     {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "get", "update"]},
 ]
@@ -132,7 +129,7 @@ def within(seconds: float, condition: Callable[[], Any], describe: Callable[[], 
     return found
 
 
-@pytest.fixture(name="within")
+@pytest.fixture(name="within", scope="session")
 def _within() -> Callable[..., Any]:
     return within
 

@@ -10,7 +10,10 @@ pytestmark = pytest.mark.chart
 
 #: Anything here would let whoever takes over a process take over more.
 FORBIDDEN_VERBS = {"*", "escalate", "bind", "impersonate", "deletecollection"}
-FORBIDDEN_RESOURCES = {"*", "secrets", "pods/exec", "pods/log", "pods/attach", "nodes", "serviceaccounts/token"}
+FORBIDDEN_RESOURCES = {"*", "secrets", "pods/exec", "pods/attach", "nodes/proxy", "serviceaccounts/token"}
+#: What has no namespace, and is done without in a release that is limited to some.
+CLUSTER_WIDE = {"customresourcedefinitions", "subjectaccessreviews", "nodes", "deviceclasses", "resourceslices"}
+DRA_KINDS = ("deviceclasses", "resourceslices")
 ACCOUNTS = ("operator", "autoscaler")
 
 
@@ -91,10 +94,18 @@ def test_the_rest_of_the_operator_is_reading_and_reporting(helm):
         ("", names.GROUP, f"{names.PLURAL}/status", "patch"),
         ("", names.GROUP, f"{names.PLURAL}/finalizers", "update"),
         *(("", "", "pods", verb) for verb in ("get", "list", "watch")),
+        ("", "", "pods/log", "get"),
+        *(("", "", "nodes", verb) for verb in ("list", "watch")),
+        *(("", "resource.k8s.io", kind, verb) for kind in DRA_KINDS for verb in ("list", "watch")),
         ("", "events.k8s.io", "events", "create"),
         *(("", "apiextensions.k8s.io", "customresourcedefinitions", verb) for verb in ("list", "watch")),
         *(("autoglm-system", "coordination.k8s.io", "leases", verb) for verb in ("create", "get", "update")),
     }
+
+
+def test_reading_logs_can_be_turned_off(helm):
+    rights = _granted(helm.objects("--set", "engineLogs.read=false"), "operator")
+    assert not any(resource == "pods/log" for _, _, resource, _ in rights)
 
 
 def test_the_autoscaler_reads_and_writes_status_only(helm):
@@ -118,14 +129,12 @@ def test_limited_to_namespaces_nothing_but_the_review_is_for_the_cluster(helm, c
     rendered = helm.objects("--values", str(chart / "ci/namespaced-values.yaml"))
     wide = {(g, r, v) for account in ACCOUNTS for scope, g, r, v in _granted(rendered, account) if not scope}
     assert wide == {("authorization.k8s.io", "subjectaccessreviews", "create")}
-    # The same rights as for the cluster, less the watch on definitions, in each namespace.
+    # The same rights as for the cluster, less those on what has no namespace, in each namespace.
     for account in ACCOUNTS:
         cluster = {(g, r, v) for scope, g, r, v in _granted(helm.objects(), account) if not scope}
         for namespace in ("team-a", "team-b"):
             here = {(g, r, v) for scope, g, r, v in _granted(rendered, account) if scope == namespace}
-            assert cluster - here == {
-                item for item in cluster if item[1] in {"customresourcedefinitions", "subjectaccessreviews"}
-            }
+            assert cluster - here == {item for item in cluster if item[1] in CLUSTER_WIDE}
             assert here <= cluster
 
 

@@ -13,7 +13,7 @@ from autoglm_operator.cli.schema import problems
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "bench").glob("*.md")])
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
-MEMBERS = ("operator", "agents/gpu", "agents/bench", "simulator", "demo", "localcluster")
+MEMBERS = ("operator", "agents/gpu", "agents/bench", "agents/fetch", "simulator", "demo", "localcluster")
 
 
 def _name(path: Path) -> str:

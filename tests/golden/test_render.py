@@ -10,6 +10,8 @@ HERE = Path(__file__).parent
 CASES = {
     "autoglm": "examples/autoglm.yaml",
     "autoglm-h100": "examples/autoglm-h100.yaml",
+    "autoglm-warm": "examples/autoglm-warm.yaml",
+    "glm-two-nodes": "examples/glm-two-nodes.yaml",
     "sglang": "tests/golden/sglang.input.yaml",
     "claim-and-token": "tests/golden/claim-and-token.input.yaml",
 }

@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterable
 from typing import Final
 
+import httpx
 import kopf
 
 from autoglm_operator.api import names
 from autoglm_operator.apply.sync import Synchroniser
+from autoglm_operator.decide.diagnosis import tells
 from autoglm_operator.decide.health import Health
 from autoglm_operator.errors import Gone
 from autoglm_operator.handlers import build_registry, build_settings
@@ -19,8 +21,12 @@ from autoglm_operator.kube.connection import Connection, from_environment
 from autoglm_operator.kube.errors import ApiError, KubeError
 from autoglm_operator.kube.lease import LeaderElector, LeadershipLost
 from autoglm_operator.kube.reflector import Key, version_of
+from autoglm_operator.lookups import Lookups
 from autoglm_operator.metrics import Metrics
 from autoglm_operator.observe.caches import OPTIONAL_KINDS, Caches
+from autoglm_operator.observe.cluster_cache import ClusterCache, other_kinds
+from autoglm_operator.observe.engine_log import EngineLogs
+from autoglm_operator.observe.model_config import ModelConfigs
 from autoglm_operator.reconcile import Reconciler
 from autoglm_operator.report.reporter import Reporter
 from autoglm_operator.settings import Settings
@@ -50,15 +56,27 @@ class OperatorProcess:
         self._client = client
         self._metrics = metrics
         self._queue = WorkQueue()
-        self.caches = Caches(client, settings.watch_namespaces, optional, self._queue.add)
+        served = tuple(optional)
+        # Which nodes there are is told to cluster-wide operators alone; in namespaces, the picture says it is unknown.
+        self.cluster = ClusterCache(client, served, self._look_at_all)
+        self.caches = Caches(client, settings.watch_namespaces, served, self._queue.add, self.cluster.picture)
+        self._served = served
         self._elector = LeaderElector(client, settings.pod_namespace, "autoglm-operator", settings.pod_name)
         synchroniser = Synchroniser(client, self._assert_leader)
         reporter = Reporter(client, settings.pod_name, self._assert_leader)
-        self._reconciler = Reconciler(self.caches, synchroniser, reporter, settings.images)
+        lookups = Lookups(
+            EngineLogs(client, tells) if settings.read_engine_logs else None,
+            ModelConfigs(httpx.AsyncClient()) if settings.read_model_configs else None,
+        )
+        self._reconciler = Reconciler(self.caches, lookups, synchroniser, reporter, settings.images)
         self._listed = asyncio.Event()
         metrics.queue_depth.set_function(lambda: self._queue.depth)
         metrics.queue_age.set_function(self._queue.oldest_seconds)
         metrics.leader.set_function(lambda: float(self._elector.is_leader))
+
+    def _look_at_all(self) -> None:
+        for key in list(self.caches.deployments):
+            self._queue.add(key)
 
     def _assert_leader(self) -> None:
         if not self._elector.is_leader:
@@ -102,14 +120,15 @@ class OperatorProcess:
         async with asyncio.TaskGroup() as tasks:
             for reflector in self.caches.reflectors:
                 tasks.create_task(reflector.run())
+            tasks.create_task(self.cluster.run())
+            tasks.create_task(self._watch_kinds())
             tasks.create_task(self._watch_deployments())
             tasks.create_task(self._elector.run())
             tasks.create_task(self._resync())
             await self._wait_ready()
             await self._elector.wait_elected()
             logger.info("leading", extra={"deployments": len(self.caches.deployments)})
-            for key in list(self.caches.deployments):
-                self._queue.add(key)
+            self._look_at_all()
             for _ in range(_WORKERS):
                 tasks.create_task(self._queue.work(self._work))
 
@@ -118,6 +137,7 @@ class OperatorProcess:
             async with asyncio.timeout(_START_SECONDS):
                 for reflector in self.caches.reflectors:
                     await reflector.wait_synced()
+                await self.cluster.wait_settled()
                 await self._listed.wait()
         except TimeoutError:
             missing = [reflector.kind for reflector in self.caches.reflectors if not reflector.synced]
@@ -149,6 +169,11 @@ class OperatorProcess:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _watch_kinds(self) -> None:
+        """Stop once the cluster serves other optional kinds: the next start follows those."""
+        await other_kinds(self._client, OPTIONAL_KINDS, self._served)
+        raise Stopped
 
     async def _resync(self) -> None:
         """List the deployments at start and from time to time: kopf's watch does not tell of what it missed."""

@@ -6,14 +6,17 @@ from dataclasses import dataclass, replace
 from opentelemetry import trace
 
 from autoglm_operator.apply.sync import RETRY_REJECTED_SECONDS, Applied, Synchroniser
-from autoglm_operator.decide.health import Health, assess, refused
-from autoglm_operator.decide.plan import make_plan
+from autoglm_operator.decide.health import Health, refused
+from autoglm_operator.decide.judgement import judge
+from autoglm_operator.decide.plan import kept, make_plan
 from autoglm_operator.decide.reasons import Reason
 from autoglm_operator.errors import ReconcileError, Waiting
 from autoglm_operator.kube.reflector import Key
+from autoglm_operator.lookups import Lookups
 from autoglm_operator.observe.caches import Caches
 from autoglm_operator.observe.world import Observed
 from autoglm_operator.render.bundle import bundle
+from autoglm_operator.render.engines.release import note
 from autoglm_operator.report.reporter import Reporter
 from autoglm_operator.settings import Images
 
@@ -41,8 +44,11 @@ class Outcome:
 class Reconciler:
     """Reconciles one AutoGLMDeployment at a time, by key."""
 
-    def __init__(self, caches: Caches, synchroniser: Synchroniser, reporter: Reporter, images: Images) -> None:
+    def __init__(
+        self, caches: Caches, lookups: Lookups, synchroniser: Synchroniser, reporter: Reporter, images: Images
+    ) -> None:
         self._caches = caches
+        self._lookups = lookups
         self._synchroniser = synchroniser
         self._reporter = reporter
         self._images = images
@@ -58,7 +64,7 @@ class Reconciler:
         attributes = {"k8s.namespace.name": namespace, "autoglm.deployment.name": name}
         with tracer.start_as_current_span("reconcile AutoGLMDeployment", attributes=attributes) as span:
             with tracer.start_as_current_span("observe"):
-                observed = self._caches.observe(key)
+                observed = await self._observe(key)
             if observed is None or observed.deployment.deleting:
                 # The garbage collector removes the children; they all carry an owner reference.
                 return Outcome("success", None, None, Applied())
@@ -68,6 +74,10 @@ class Reconciler:
             with tracer.start_as_current_span("report"):
                 pause = await self._report(observed, outcome)
             return outcome if pause is None else replace(outcome, after=pause)
+
+    async def _observe(self, key: Key) -> Observed | None:
+        observed = self._caches.observe(key)
+        return None if observed is None else await self._lookups.complete(key, observed)
 
     async def _bring_about(self, observed: Observed) -> Outcome:
         deployment = observed.deployment
@@ -79,13 +89,15 @@ class Reconciler:
             with tracer.start_as_current_span("render"):
                 desired = bundle(deployment, plan, self._images)
             with tracer.start_as_current_span("apply") as span:
-                applied = await self._synchroniser.sync(owner, desired, observed.children)
+                applied = await self._synchroniser.sync(owner, desired, observed.children, kept(observed, plan))
                 span.set_attribute("autoglm.objects.written", len(applied.written))
                 self._caches.put(applied.written)
             if applied.rejected:
                 raise Waiting(Reason.CHILD_REJECTED, "; ".join(applied.rejected), RETRY_REJECTED_SECONDS)
             newest = self._caches.observe((deployment.namespace, deployment.name)) or observed
-            return Outcome("success", None, assess(newest, plan), applied)
+            newest = replace(newest, logs=observed.logs, model_config=observed.model_config)
+            health = judge(newest, plan, note(plan.spec.engine.type, plan.engine_version))
+            return Outcome("success", plan.warm.again, health, applied)
         except ReconcileError as error:
             logger.warning("reconcile refused", extra=_fields(observed, error))
             after = error.after if isinstance(error, Waiting) else None
@@ -111,6 +123,7 @@ class Reconciler:
     def forget(self, key: Key, uid: str) -> None:
         """Drop what is remembered of a deployment that is gone."""
         self._reporter.forget(uid)
+        self._lookups.forget(key)
         self._synchroniser.forget(*key)
 
 

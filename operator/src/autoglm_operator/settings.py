@@ -13,6 +13,7 @@ DEFAULT_IMAGES: Final[Mapping[EngineType, str]] = {
     EngineType.SIMULATOR: "ghcr.io/autoglm/simulator:0.1.0",
 }
 DEFAULT_AGENT_IMAGE: Final = "ghcr.io/autoglm/agent:0.1.0"
+DEFAULT_FETCH_IMAGE: Final = "ghcr.io/autoglm/fetch:0.1.0"
 _LAST_PORT: Final = 65_535
 
 AgentSource = Literal["auto", "replay"]
@@ -26,12 +27,14 @@ class Images:
     Attributes:
         engines: image of each engine type.
         agent: image of the sidecar.
+        fetch: image that downloads model files.
         pull_policy: of all of them.
         agent_source: `auto` reads NVML where there is a GPU; `replay` is a fake for machines without one.
     """
 
     engines: Mapping[EngineType, str] = field(default_factory=lambda: dict(DEFAULT_IMAGES))
     agent: str = DEFAULT_AGENT_IMAGE
+    fetch: str = DEFAULT_FETCH_IMAGE
     pull_policy: PullPolicy = "IfNotPresent"
     agent_source: AgentSource = "auto"
 
@@ -44,6 +47,8 @@ class Settings:
         watch_namespaces: namespaces to serve; empty means all.
         pod_name: identity in the Lease and in traces.
         pod_namespace: where the Leases are.
+        read_engine_logs: whether engines' logs may be read, for why they crash and how long they start.
+        read_model_configs: whether Hugging Face and ModelScope may be asked for the config.json of unknown models.
         otlp_endpoint: OTLP/HTTP endpoint for our own traces; `None` leaves them off.
         log_level: `debug`, `info`, `warning` or `error`.
         scrape_interval: seconds between two scrapes of an engine.
@@ -57,6 +62,8 @@ class Settings:
     pod_name: str = "local"
     pod_namespace: str = "default"
     images: Images = Images()  # frozen
+    read_engine_logs: bool = True
+    read_model_configs: bool = True
     otlp_endpoint: str | None = None
     log_level: str = "info"
     scrape_interval: float = 3.0
@@ -79,6 +86,8 @@ class Settings:
             pod_name=environ.get("POD_NAME", "local"),
             pod_namespace=environ.get("POD_NAMESPACE", "default"),
             images=_images(environ),
+            read_engine_logs=_choice(environ, "READ_ENGINE_LOGS", ("true", "false"), "true") == "true",
+            read_model_configs=_choice(environ, "READ_MODEL_CONFIGS", ("true", "false"), "true") == "true",
             otlp_endpoint=environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
             log_level=_choice(environ, "LOG_LEVEL", ("debug", "info", "warning", "error"), "info"),
             scrape_interval=_positive(environ, "SCRAPE_INTERVAL_SECONDS", 3.0),
@@ -94,6 +103,7 @@ def _images(environ: Mapping[str, str]) -> Images:
     return Images(
         engines=engines,
         agent=environ.get("AGENT_IMAGE") or DEFAULT_AGENT_IMAGE,
+        fetch=environ.get("FETCH_IMAGE") or DEFAULT_FETCH_IMAGE,
         pull_policy=_choice(environ, "IMAGE_PULL_POLICY", ("Always", "IfNotPresent", "Never"), "IfNotPresent"),  # type: ignore[arg-type]
         agent_source=_choice(environ, "AGENT_SOURCE", ("auto", "replay"), "auto"),  # type: ignore[arg-type]
     )

@@ -21,8 +21,13 @@ def test_each_gpu_has_a_share_and_the_oldest_says_how_fresh():
 
 
 @pytest.mark.parametrize("body", [state(), state(gpu(age=31.0))])
-def test_without_fresh_gpus_there_is_no_sample(body):
-    assert parse(body, 100.0) is None
+def test_without_fresh_gpus_there_is_no_share(body):
+    assert parse(body, 100.0).memory == ()
+
+
+def test_what_the_engine_lists():
+    body = json.loads(state()) | {"engine": {"models": ["phone", "sql"]}}
+    assert parse(json.dumps(body).encode(), 1.0).models == {"phone", "sql"}
 
 
 @pytest.mark.parametrize(
@@ -31,6 +36,7 @@ def test_without_fresh_gpus_there_is_no_sample(body):
         (b"", "malformed"),
         (b"[]", "malformed"),
         (b'{"version":1}', "malformed"),
+        (b'{"version":1,"gpus":[],"engine":7}', "malformed"),
         (state(gpu(), version=2), "malformed"),
         (state({"memoryUsedBytes": 1}), "malformed"),
         (state(gpu(used="many")), "malformed"),

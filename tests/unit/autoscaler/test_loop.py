@@ -51,8 +51,9 @@ class World:
     async def agent(self, pod):
         raise ScrapeError("refused", "no agent")
 
-    async def _write(self, target, decision, latencies):
-        self.written.append(decision)
+    async def _write(self, target, decision, latencies, serving):
+        if decision is not None:
+            self.written.append(decision)
 
     def value(self, metric):
         return self.published.one(*KEY, metric.name).value

@@ -52,6 +52,12 @@ def test_a_pod_that_ended_is_not_kept(document, phase):
     assert EnginePod.keep(document) is None
 
 
+@pytest.mark.parametrize(("index", "kept"), [("0", True), ("1", False)])
+def test_of_a_group_the_leader_alone_is_kept(document, index, kept):
+    document["metadata"]["labels"]["leaderworkerset.sigs.k8s.io/worker-index"] = index
+    assert (EnginePod.keep(document) is not None) is kept
+
+
 def test_a_pod_without_a_node(document):
     document["status"] = {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}
     found = EnginePod.keep(document)

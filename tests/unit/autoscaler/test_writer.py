@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
-from autoglm_operator.api.status import AutoscalingStatus
+from autoglm_operator.api.status import AutoscalingStatus, Serving
+from autoglm_operator.api.v1alpha1 import Autoscaling
 from autoglm_operator.autoscaler.pods import Target
 from autoglm_operator.autoscaler.writer import Latencies, Writer, next_status
 from autoglm_operator.decide.needs import ScalingReason
@@ -66,14 +69,14 @@ class Api:
             raise self.error
 
 
-TARGET = Target("prod", "phone", "u", 3, None)
+TARGET = Target("prod", "phone", "u", 3, Autoscaling(max_replicas=9))
 
 
 async def test_only_the_leader_writes(clock):
     api = Api()
-    await Writer(api, lambda: False, clock).write(TARGET, UP, Latencies(None, None))
+    await Writer(api, lambda: False, clock).write(TARGET, UP, Latencies(None, None), None)
     assert api.applied == []
-    await Writer(api, lambda: True, clock).write(TARGET, UP, Latencies(None, None))
+    await Writer(api, lambda: True, clock).write(TARGET, UP, Latencies(None, None), None)
     (obj, manager, subresource), *_ = api.applied
     assert (obj["metadata"]["uid"], manager, subresource) == ("u", "autoglm-autoscaler", "status")
     assert list(obj["status"]) == ["autoscaling"]
@@ -84,12 +87,42 @@ async def test_writes_are_15_seconds_apart_failed_ones_too(clock, error):
     api = Api(error)
     writer = Writer(api, lambda: True, clock)
     for _ in range(31):
-        await writer.write(TARGET, UP, Latencies(None, None))
+        await writer.write(TARGET, UP, Latencies(None, None), None)
         clock.now += 1
     assert len(api.applied) == 3
 
 
 @pytest.mark.parametrize(("code", "logged"), [(404, 0), (409, 0), (403, 1)])
 async def test_a_deployment_that_is_gone_is_no_news(clock, caplog, code, logged):
-    await Writer(Api(ApiError(code, {}, "PATCH")), lambda: True, clock).write(TARGET, UP, Latencies(None, None))
+    await Writer(Api(ApiError(code, {}, "PATCH")), lambda: True, clock).write(TARGET, UP, Latencies(None, None), None)
     assert len(caplog.records) == logged
+
+
+SERVING = Serving(kv_cache_tokens=1000)
+
+
+async def test_both_parts_are_written_each_time(clock):
+    api = Api()
+    written = replace(TARGET, status=status(), serving=SERVING)
+    await Writer(api, lambda: True, clock).write(written, None, Latencies(None, None), Serving(kv_cache_tokens=2000))
+    ((obj, *_),) = api.applied
+    assert obj["status"]["serving"] == {"kvCacheTokens": 2000}
+    assert obj["status"]["autoscaling"]["desiredReplicas"] == 5, "what an apply leaves out is removed"
+
+
+async def test_at_rest_nothing_is_written(clock):
+    api = Api()
+    written = replace(TARGET, status=status(), serving=SERVING)
+    writer = Writer(api, lambda: True, clock)
+    await writer.write(written, UP, Latencies(0.812, 0.041), SERVING)
+    await writer.write(written, None, Latencies(None, None), SERVING)
+    await writer.write(replace(TARGET, autoscaling=None), None, Latencies(None, None), None)
+    assert api.applied == []
+
+
+async def test_without_autoscaling_its_status_goes(clock):
+    api = Api()
+    written = replace(TARGET, autoscaling=None, status=status(), serving=SERVING)
+    await Writer(api, lambda: True, clock).write(written, None, Latencies(None, None), SERVING)
+    ((obj, *_),) = api.applied
+    assert list(obj["status"]) == ["serving"]

@@ -14,7 +14,8 @@ from autoglm_operator.api import names
 from autoglm_operator.decide.plan import Plan, make_plan
 from autoglm_operator.kube.client import Client
 from autoglm_operator.kube.connection import Connection
-from autoglm_operator.observe.world import Deployment, Observed, Pod
+from autoglm_operator.observe.pod import Pod
+from autoglm_operator.observe.world import Deployment, Observed
 from autoglm_operator.settings import Images
 
 Document = dict[str, Any]
@@ -177,7 +178,7 @@ def observe(deployment_document) -> Callable[..., tuple[Observed, Plan]]:
     ) -> tuple[Observed, Plan]:
         document = deployment_document(**spec) | {"status": status or {}}
         children = {
-            ("v1", kind, "phone"): child
+            ("v1", kind, "phone"): child | {"kind": kind}
             for kind, child in (("Deployment", workload), ("HorizontalPodAutoscaler", hpa))
             if child is not None
         }
@@ -192,7 +193,12 @@ def workload() -> Callable[..., Document]:
     def make(template: str = "new", **conditions: tuple[str, str, str]) -> Document:
         return {
             "metadata": {"name": "phone", "generation": 2},
-            "spec": {"template": {"metadata": {"annotations": {names.ANNOTATION_TEMPLATE: template}}}},
+            "spec": {
+                "template": {
+                    "metadata": {"annotations": {names.ANNOTATION_TEMPLATE: template}},
+                    "spec": {"containers": [{"name": names.ENGINE_CONTAINER, "resources": {}}]},
+                }
+            },
             "status": {
                 "observedGeneration": 2,
                 "conditions": [

@@ -1,22 +1,36 @@
 """How a deployment is judged: one case for each state a person can meet."""
 
+from dataclasses import replace
+
 import pytest
 
+from autoglm_operator.api.status import Condition
 from autoglm_operator.decide.health import assess, refused
 from autoglm_operator.decide.reasons import Reason
-from autoglm_operator.observe.world import Pod
+from autoglm_operator.decide.warmstart import Pods, WarmStart
+from autoglm_operator.observe.pod import Container, Exit, Pod
 
 
-def pod(name="a", template="new", *, ready=True, terminating=False, trouble=None, unschedulable=None):
-    return Pod(name, template, ready, terminating, trouble, unschedulable)
+def pod(name="a", template="new", *, ready=True, terminating=False, engine=None, **facts):
+    return Pod(name, template, ready, terminating, containers=(engine,) if engine else (), **facts)
 
 
 def verdict(health, kind):
     return next(item for item in health.verdicts if item.type == kind)
 
 
-IMAGE = ("ImageUnavailable", "container engine: image x:1 cannot be pulled")
-CRASH = ("EngineCrashing", "container engine keeps exiting: exit code 1")
+IMAGE = Container("engine", "x:1", waiting="ImagePullBackOff")
+
+
+def crash(message="", code=1, **facts):
+    return Container(
+        "engine", "x:1", restarts=2, waiting="CrashLoopBackOff", last_exit=Exit(code, "Error", message, 40.0), **facts
+    )
+
+
+CRASH = crash()
+LIMITED = crash("429 Client Error: Too Many Requests for url: https://huggingface.co/a/b")
+NO_MODEL = crash("Repository Not Found for url: https://huggingface.co/api/models/a/b.")
 
 #: name → (pods, replicas wanted, Ready, Reconciling, Stalled), each condition as (status, reason)
 CASES = {
@@ -53,28 +67,28 @@ CASES = {
         ("False", "NothingWrong"),
     ),
     "image missing while old pods serve": (
-        (pod("a", "old"), pod("b", ready=False, trouble=IMAGE)),
+        (pod("a", "old"), pod("b", ready=False, engine=IMAGE)),
         1,
         ("False", "ImageUnavailable"),
         ("True", "RollingOut"),
         ("True", "ImageUnavailable"),
     ),
     "trouble of an old pod ends with it": (
-        (pod("a", "old", ready=False, trouble=CRASH), pod("b", ready=False)),
+        (pod("a", "old", ready=False, engine=CRASH), pod("b", ready=False)),
         1,
         ("False", "Starting"),
         ("True", "RollingOut"),
         ("False", "NothingWrong"),
     ),
     "crash loop": (
-        (pod(ready=False, trouble=CRASH),),
+        (pod(ready=False, engine=CRASH),),
         1,
         ("False", "EngineCrashing"),
         ("True", "Scaling"),
         ("True", "EngineCrashing"),
     ),
     "one of two crashes": (
-        (pod(), pod("b", ready=False, trouble=CRASH)),
+        (pod(), pod("b", ready=False, engine=CRASH)),
         2,
         ("True", "ReplicasReady"),
         ("True", "Scaling"),
@@ -86,6 +100,48 @@ CASES = {
         ("False", "Unschedulable"),
         ("True", "Scaling"),
         ("True", "Unschedulable"),
+    ),
+    "a hub that limits the rate waits for nobody": (
+        (pod(ready=False, engine=LIMITED),),
+        1,
+        ("False", "HubRateLimited"),
+        ("True", "Scaling"),
+        ("False", "HubRateLimited"),
+    ),
+    "what cannot pass is told before what may": (
+        (pod(ready=False, engine=LIMITED), pod("b", ready=False, engine=NO_MODEL)),
+        2,
+        ("False", "ModelNotFound"),
+        ("True", "Scaling"),
+        ("True", "ModelNotFound"),
+    ),
+    "workers of a group are no replicas": (
+        (pod(), pod("a-1", ready=False, worker=1)),
+        1,
+        ("True", "ReplicasReady"),
+        ("False", "UpToDate"),
+        ("False", "NothingWrong"),
+    ),
+    "a worker's trouble is the replica's": (
+        (pod(ready=False), pod("a-1", ready=False, worker=1, engine=CRASH)),
+        1,
+        ("False", "EngineCrashing"),
+        ("True", "Scaling"),
+        ("True", "EngineCrashing"),
+    ),
+    "an evicted pod that was replaced is forgotten": (
+        (pod(ready=False, phase="Failed", reason="Evicted"), pod("b")),
+        1,
+        ("True", "ReplicasReady"),
+        ("False", "UpToDate"),
+        ("False", "NothingWrong"),
+    ),
+    "an evicted pod whose successor starts": (
+        (pod(ready=False, phase="Failed", reason="Evicted"), pod("b", ready=False)),
+        1,
+        ("False", "PodEvicted"),
+        ("True", "Scaling"),
+        ("True", "PodEvicted"),
     ),
     "scaled to zero": ((), 0, ("False", "ScaledToZero"), ("False", "UpToDate"), ("False", "NothingWrong")),
 }
@@ -112,7 +168,7 @@ def test_before_the_workload_is_known_no_pod_runs_the_new_spec(observe):
 
 
 def test_messages_carry_their_numbers(observe, workload):
-    health = assess(*observe(pod("a", "old"), pod("b", ready=False, trouble=IMAGE), workload=workload(), replicas=3))
+    health = assess(*observe(pod("a", "old"), pod("b", ready=False, engine=IMAGE), workload=workload(), replicas=3))
     assert verdict(health, "Ready").message == (
         "0 of 3 replicas run the new spec, 1 of the old one answer; pod b: container engine: image x:1 cannot be pulled"
     )
@@ -178,8 +234,155 @@ def test_refused_says_why_and_what_still_answers(observe):
         ("False", "NameTaken"),
         ("True", "NameTaken"),
         ("Unknown", "NameTaken"),
+        ("Unknown", "NameTaken"),
+        ("Unknown", "NameTaken"),
     ]
     assert verdict(health, "Ready").message == "Service team-a/phone exists; still answering requests: 1 replica"
+
+
+@pytest.mark.parametrize(
+    ("reason", "aspect"), [(Reason.DOES_NOT_FIT, "Fits"), (Reason.NO_MATCHING_GPU, "GPUAllocation")]
+)
+def test_a_refusal_is_said_by_the_condition_it_is_about(observe, reason, aspect):
+    health = refused(observe()[0], reason, "because")
+    assert [item.type for item in health.verdicts[3:] if item.status == "False"] == [aspect]
+
+
+def test_a_failure_that_cannot_pass_says_so(observe, workload):
+    health = assess(*observe(pod("p", ready=False, engine=NO_MODEL), workload=workload()))
+    message = verdict(health, "Stalled").message
+    assert message.startswith("pod p: container engine keeps exiting: the hub has no model zai-org/AutoGLM-Phone-9B")
+    assert "correct spec.model.source" in message
+    assert message.endswith("it will not pass by itself")
+    assert message in verdict(health, "Ready").message
+
+
+def test_a_scheduler_without_gpus(observe, workload):
+    words = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu. preemption: not helpful."
+    pods = (pod(ready=False, unschedulable=words), pod("b", ready=False, unschedulable=words))
+    message = verdict(assess(*observe(*pods, workload=workload(), replicas=2)), "Stalled").message
+    assert message == (
+        f"no node takes 2 replicas: {words} "
+        "(nvidia.com/gpu: free one, add a node, or lower spec.replicas or spec.resources.gpu.count)"
+    )
+
+
+class Fit:
+    def __init__(self, fits, sentence):
+        self.fits, self.sentence = fits, sentence
+
+
+@pytest.mark.parametrize(
+    ("fit", "status", "reason", "message"),
+    [
+        (None, "Unknown", "FitUnknown", "the memory that the model needs was not judged"),
+        (Fit(None, "no config.json"), "Unknown", "FitUnknown", "no config.json"),
+        (Fit(True, "needs 61.2 GiB"), "True", "Fits", "needs 61.2 GiB"),
+        (Fit(False, "lacks 3.1 GiB"), "False", "DoesNotFit", "lacks 3.1 GiB"),
+    ],
+)
+def test_fit(observe, workload, fit, status, reason, message):
+    found = verdict(assess(*observe(pod(), workload=workload()), fit=fit), "Fits")
+    assert (found.status, found.reason, found.message) == (status, reason, message)
+
+
+def test_allocation_is_as_planned(observe, workload):
+    observed, plan = observe(pod(), workload=workload())
+    found = verdict(assess(observed, plan), "GPUAllocation")
+    planned = plan.allocation
+    assert (found.status, found.reason, found.message) == (planned.status, planned.reason, planned.message)
+
+
+def test_released_gpus(observe, workload):
+    why = "the hub has no model a/b; correct spec.model.source"
+    observed, plan = observe(workload=workload())
+    plan = replace(plan, decided=replace(plan.decided, released=("ModelNotFound", why)))
+    health = assess(observed, plan)
+    ready, stalled = verdict(health, "Ready"), verdict(health, "Stalled")
+    assert (ready.status, ready.reason) == ("False", "ModelNotFound")
+    assert (stalled.status, stalled.reason) == ("True", "ModelNotFound")
+    assert stalled.message == f"{why}; the GPUs are released until the spec changes"
+    assert ready.message == f"no replica runs; {stalled.message}"
+
+
+@pytest.mark.parametrize(
+    ("pods", "reason", "hopeless", "ready", "stalled"),
+    [
+        (Pods.NONE, Reason.DOWNLOADING_WEIGHTS, False, "DownloadingWeights", ("False", "NothingWrong")),
+        (Pods.NONE, Reason.HUB_RATE_LIMITED, False, "HubRateLimited", ("False", "HubRateLimited")),
+        (Pods.NONE, Reason.MODEL_NOT_FOUND, True, "ModelNotFound", ("True", "ModelNotFound")),
+        (Pods.RUN, Reason.DOWNLOADING_WEIGHTS, False, "Starting", ("False", "NothingWrong")),
+    ],
+)
+def test_pods_that_wait_for_the_weights(observe, workload, pods, reason, hopeless, ready, stalled):
+    observed, plan = observe(workload=workload())
+    warm = WarmStart(pods=pods, status="False", reason=reason, message="Job a downloads", hopeless=hopeless)
+    health = assess(observed, replace(plan, warm=warm))
+    assert verdict(health, "Ready").reason == ready
+    assert (verdict(health, "Stalled").status, verdict(health, "Stalled").reason) == stalled
+    cached = verdict(health, "WeightsCached")
+    assert (cached.status, cached.reason, cached.message) == ("False", reason, "Job a downloads")
+
+
+def test_without_a_warm_start_nothing_is_said_of_it(observe, workload):
+    health = assess(*observe(pod(), workload=workload()))
+    assert "WeightsCached" not in {item.type for item in health.verdicts}
+
+
+@pytest.fixture
+def group(observe, workload):
+    """Make the picture of a deployment whose replicas are groups, without the plan's demand for the API."""
+
+    def make(*pods, stalled=None, generation=1):
+        observed, plan = observe(*pods, workload=workload())
+        child = workload() | {"kind": "LeaderWorkerSet"}
+        child["spec"] = {"leaderWorkerTemplate": {"leaderTemplate": child["spec"]["template"]}}
+        conditions = {}
+        if stalled is not None:
+            conditions["Stalled"] = Condition(
+                type="Stalled",
+                status=stalled.status,
+                observed_generation=generation,
+                last_transition_time="2026-01-01T00:00:00Z",
+                reason=stalled.reason,
+                message=stalled.message,
+            )
+        deployment = replace(observed.deployment, conditions=conditions)
+        observed = replace(observed, deployment=deployment, children={("l", "LeaderWorkerSet", "phone"): child})
+        nodes = plan.spec.resources.parallelism.model_copy(update={"nodes": 2})
+        resources = plan.spec.resources.model_copy(update={"parallelism": nodes})
+        return observed, replace(plan, spec=plan.spec.model_copy(update={"resources": resources}))
+
+    return make
+
+
+ONE_CRASH = Container(
+    "engine", restarts=1, running_since=1.0, last_exit=Exit(1, "Error", "No available memory for the cache blocks")
+)
+
+
+def test_of_a_group_the_pods_on_their_way_out_tell(group):
+    health = assess(*group(pod("p-0", ready=False, terminating=True, engine=ONE_CRASH)))
+    stalled = verdict(health, "Stalled")
+    assert (stalled.status, stalled.reason) == ("True", "KVCacheTooSmall")
+    assert health.replicas == 0
+
+
+def test_the_trouble_of_a_group_outlives_its_pods(group):
+    told = verdict(assess(*group(pod("p-0", ready=False, terminating=True, engine=ONE_CRASH))), "Stalled")
+    anew = assess(*group(pod("p-0", ready=False), stalled=told))
+    assert verdict(anew, "Stalled") == told
+    assert verdict(assess(*group(pod("p-0"), stalled=told)), "Stalled").reason == "NothingWrong"
+    changed = assess(*group(pod("p-0", ready=False), stalled=told, generation=0))
+    assert verdict(changed, "Stalled").reason == "NothingWrong"
+    other = replace(told, reason="Unschedulable")
+    assert verdict(assess(*group(pod("p-0", ready=False), stalled=other)), "Stalled").reason == "NothingWrong"
+
+
+def test_quota_names_the_cure(observe, workload):
+    live = workload(ReplicaFailure=("True", "FailedCreate", 'pods "phone-x" is forbidden: exceeded quota: gpus'))
+    message = verdict(assess(*observe(workload=live)), "Stalled").message
+    assert "raise the ResourceQuota of the namespace" in message
 
 
 def test_every_reason_is_fit_for_a_condition():

@@ -66,14 +66,14 @@ def test_kopf_is_a_shell_alone():
 
 
 async def test_an_api_server_that_is_away_is_waited_for(monkeypatch, caplog):
-    answers = [operator_process.KubeError("refused"), True]
+    asked = []
 
     class Client:
-        async def serves(self, *_):
-            answer = answers.pop(0)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
+        async def serves(self, *kind):
+            asked.append(kind)
+            if len(asked) == 1:
+                raise operator_process.KubeError("refused")
+            return True
 
     sleep = asyncio.sleep
     monkeypatch.setattr(operator_process.asyncio, "sleep", lambda _: sleep(0))

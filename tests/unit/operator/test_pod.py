@@ -68,8 +68,8 @@ def test_placement(pod):
         "priorityClassName": "high",
         "runtimeClassName": "nvidia",
     }
-    made = pod(scheduling=scheduling, resources={"gpu": {"product": "NVIDIA-L4"}})
-    assert made["nodeSelector"] == {"pool": "inference", "nvidia.com/gpu.product": "NVIDIA-L4"}
+    made = pod(scheduling=scheduling, resources={"gpu": {"product": "NVIDIA-L40S"}})
+    assert made["nodeSelector"] == {"pool": "inference", "nvidia.com/gpu.product": "NVIDIA-L40S"}
     assert [item["key"] for item in made["tolerations"]] == [names.GPU_RESOURCE, "team"]
     assert made["tolerations"][1] == scheduling["tolerations"][0]
     assert made["affinity"] == {"nodeAffinity": {}}

@@ -5,6 +5,7 @@ import pytest
 from autoglm_operator.apply.sync import Synchroniser
 from autoglm_operator.errors import Gone
 from autoglm_operator.kube.errors import ApiError
+from autoglm_operator.lookups import Lookups
 from autoglm_operator.observe.caches import Caches
 from autoglm_operator.reconcile import Reconciler
 from autoglm_operator.report.reporter import Reporter
@@ -34,7 +35,8 @@ async def caches(client):
 @pytest.fixture
 async def reconciler(client, caches, clock):
     may_write = list
-    return Reconciler(caches, Synchroniser(client, may_write), Reporter(client, "pod-0", may_write, clock), Images())
+    reporter = Reporter(client, "pod-0", may_write, clock)
+    return Reconciler(caches, Lookups(), Synchroniser(client, may_write), reporter, Images())
 
 
 @pytest.fixture

@@ -1,24 +1,22 @@
-"""Each child, and the command line of each engine, checked against the flags its release has."""
+"""Each child, and what the pod makes of the command line of each engine."""
 
 import json
-from pathlib import Path
 
 import pytest
 
 from autoglm_operator.api import names
 from autoglm_operator.api.signals import DESIRED_REPLICAS, KV_CACHE_UTILIZATION, QUEUE_DEPTH, TTFT_P99
-from autoglm_operator.api.v1alpha1 import EngineType, Quantization
+from autoglm_operator.api.v1alpha1 import EngineType
 from autoglm_operator.decide.engine_image import engine_image
 from autoglm_operator.decide.plan import make_plan
 from autoglm_operator.decide.timing import DRAIN_SECONDS, EXIT_SECONDS, PRE_STOP_SECONDS
 from autoglm_operator.observe.world import Deployment, Observed
 from autoglm_operator.render.autoscaler import quantity
 from autoglm_operator.render.bundle import bundle
-from autoglm_operator.render.engines.common import flags, ratio, since
+from autoglm_operator.render.engines.common import ratio
 from autoglm_operator.settings import Images
 from autoglm_simulator import flags as simulator_flags
 
-FLAGS = json.loads(Path(__file__).with_name("engine_flags.json").read_text())
 MODEL = {"source": {"huggingFace": "zai-org/AutoGLM-Phone-9B"}}
 OTHER = {"source": {"huggingFace": "Qwen/Qwen3-8B"}}
 PVC = {"source": {"pvc": {"claimName": "weights", "path": "autoglm/9b"}}}
@@ -45,15 +43,14 @@ def engine(pod):
 
 
 def options(arguments):
-    """Return the flags of a command line with their values; `True` for a flag without one."""
+    """Return the flags of a command line with their values; `True` for a flag without one, several joined by blanks."""
     found, name = {}, None
     for word in arguments:
         if word.startswith("--"):
             name = word
             found[name] = True
         elif name is not None:
-            assert found[name] is True, f"two values for {name}"
-            found[name] = word
+            found[name] = word if found[name] is True else f"{found[name]} {word}"
     return found
 
 
@@ -64,37 +61,6 @@ EVERYTHING = {
 }
 TRACING = {"endpoint": "http://otel:4317", "sampleRatio": 0.25}
 PARALLEL = {"gpu": {"count": 4}, "parallelism": {"tensor": 2, "pipeline": 2}}
-
-
-@pytest.mark.parametrize("kind", ["vLLM", "SGLang"])
-@pytest.mark.parametrize("model", [MODEL, OTHER, PVC])
-@pytest.mark.parametrize("settings", [{}, EVERYTHING])
-def test_every_flag_exists_in_the_release_and_takes_its_value(engine, kind, model, settings):
-    model = model | ({"revision": "abc"} if "huggingFace" in model["source"] else {}) | {"contextLength": 4096}
-    container = engine(
-        model=model, engine={"type": kind, **settings}, resources=PARALLEL, tracing=TRACING if settings else None
-    )
-    known = FLAGS[kind]["flags"]
-    for name, value in options(container["args"]).items():
-        assert name in known, f"{name} is no flag of {FLAGS[kind]['source']}"
-        assert known[name]["value"] == (value is not True), name
-        if "choices" in known[name]:
-            assert value in known[name]["choices"]
-
-
-def test_no_flag_in_the_data_is_unused(engine):
-    for kind, data in FLAGS.items():
-        used = set()
-        for model in (MODEL | {"revision": "abc"}, OTHER):
-            for settings in ({}, EVERYTHING):
-                spec = {"model": model, "engine": {"type": kind, **settings}, "tracing": TRACING}
-                used |= set(options(engine(resources=PARALLEL, **spec)["args"]))
-        assert used == set(data["flags"]), kind
-
-
-def test_quantizations_are_known_to_both_engines():
-    for data in FLAGS.values():
-        assert {str(item) for item in Quantization} <= set(data["flags"]["--quantization"]["choices"])
 
 
 def test_vllm(engine):
@@ -148,8 +114,7 @@ def test_sglang(engine):
     assert found["--disable-radix-cache"] is True
     assert found["--otlp-traces-endpoint"] == "otel:4317"
     assert found["--enable-metrics"] is True
-    assert container["readinessProbe"]["httpGet"]["path"] == "/ready"
-    assert container["livenessProbe"]["timeoutSeconds"] > 20
+    assert container["startupProbe"]["httpGet"]["path"] == "/ready"
 
 
 def test_simulator(engine):
@@ -311,14 +276,3 @@ def test_the_template_hash_follows_the_pod_alone(render):
 @pytest.mark.parametrize(("percent", "expected"), [(None, None), (92, "0.92"), (98, "0.98"), (10, "0.10")])
 def test_ratio(percent, expected):
     assert ratio(percent) == expected
-
-
-def test_flags():
-    assert flags({"--a": 1, "--b": True, "--c": None, "--d": "x y"}) == ["--a", "1", "--b", "--d", "x y"]
-
-
-@pytest.mark.parametrize(
-    ("version", "expected"), [(None, True), ("0.18", True), ("0.18.1rc1", True), ("0.17.9", False), ("1.0", True)]
-)
-def test_since(version, expected):
-    assert since(version, (0, 18)) is expected

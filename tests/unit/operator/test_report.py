@@ -1,8 +1,10 @@
 """Status documents, events, and the pauses between writes."""
 
+from dataclasses import replace
+
 import pytest
 
-from autoglm_operator.decide.health import Health, Verdict
+from autoglm_operator.decide.health import Health, Notice, Verdict
 from autoglm_operator.errors import Gone
 from autoglm_operator.kube.errors import ApiError
 from autoglm_operator.kube.lease import LeadershipLost
@@ -115,9 +117,45 @@ def test_event_once_for_each_trouble(deployment):
 def test_event_for_the_end_of_trouble_alone(deployment):
     (event,) = events(deployment(STALLED), health(), "pod-0", NOW)
     assert (event["type"], event["reason"]) == ("Normal", "Recovered")
-    assert event["note"] == "no longer stalled: image x cannot be pulled"
+    assert event["note"] == "no longer in trouble: image x cannot be pulled"
     assert events(deployment(health()), health(), "pod-0", NOW) == []
     assert events(deployment(), health(), "pod-0", NOW) == []
+
+
+def test_trouble_that_may_pass_is_told_too(deployment):
+    limited = health("False", ("False", "HubRateLimited", "the hub limits the rate"))
+    (event,) = events(deployment(), limited, "pod-0", NOW)
+    assert (event["type"], event["reason"]) == ("Warning", "HubRateLimited")
+    assert events(deployment(limited), limited, "pod-0", NOW) == []
+    assert [item["reason"] for item in events(deployment(STALLED), limited, "pod-0", NOW)] == ["HubRateLimited"]
+    assert [item["reason"] for item in events(deployment(limited), health(), "pod-0", NOW)] == ["Recovered"]
+
+
+def test_notices_are_told_beside(deployment):
+    noticed = replace(health(), notices=(Notice("Warning", "FitWrong", "7 % more than thought"),))
+    (event,) = events(deployment(), noticed, "pod-0", NOW)
+    assert (event["type"], event["reason"], event["note"]) == ("Warning", "FitWrong", "7 % more than thought")
+
+
+def test_what_was_learned_is_in_the_status(deployment):
+    status = status_document(deployment(), replace(health(), fit={"a": 1}, cold_start={"samples": 1}), NOW)["status"]
+    assert (status["fit"], status["coldStart"]) == ({"a": 1}, {"samples": 1})
+
+
+def test_what_was_learned_stays_until_it_is_learned_anew(deployment):
+    learned = replace(health(), fit={"a": 1}, cold_start={"samples": 1})
+    status = status_document(deployment(learned), health(), LATER)["status"]
+    assert (status["fit"], status["coldStart"]) == ({"a": 1}, {"samples": 1})
+    status = status_document(deployment(learned), replace(health(), fit={"a": 2}), LATER)["status"]
+    assert (status["fit"], status["coldStart"]) == ({"a": 2}, {"samples": 1})
+    assert not {"fit", "coldStart"} & status_document(deployment(), health(), NOW)["status"].keys()
+
+
+def test_learning_is_news_and_the_same_again_is_not(deployment):
+    learned = replace(health(), cold_start={"samples": 1})
+    before = deployment(learned)
+    assert not differs(status_document(before, learned, LATER), before.status)
+    assert differs(status_document(before, replace(learned, cold_start={"samples": 2}), LATER), before.status)
 
 
 def test_note_is_cut_by_bytes(deployment):
@@ -192,6 +230,21 @@ async def test_a_deployment_that_is_gone(deployment, reporter, api, error_status
     api.answer(f"PATCH {STATUS_PATH}", lambda: error_status(404, "NotFound", "gone"))
     with pytest.raises(Gone, match="team-a/phone"):
         await reporter.report(deployment(), STALLED, NOW)
+
+
+async def test_trouble_that_wavers_is_told_once_a_while(deployment, reporter, api, clock):
+    """Two pods in two kinds of trouble: the condition names one, then the other, and back."""
+    other = health("False", ("True", "Unschedulable", "no node"))
+    api.objects["/apis/autoglm.io/v1alpha1/namespaces/team-a/autoglmdeployments/phone"] = {"metadata": {}}
+    for _ in range(4):
+        await reporter.report(deployment(other), STALLED, NOW)
+        await reporter.report(deployment(STALLED), other, NOW)
+    assert api.requests[f"POST {EVENTS_PATH}"] == 2
+    clock.now += 600
+    await reporter.report(deployment(other), STALLED, NOW)
+    assert api.requests[f"POST {EVENTS_PATH}"] == 3
+    reporter.forget("uid-of-phone")
+    assert not reporter._told
 
 
 async def test_who_no_longer_leads_writes_nothing(deployment, client, api):

@@ -40,13 +40,13 @@ def sync(client, owner, api):
     """Synchronise as the reconciler does: what is live is what the API has."""
     synchroniser = Synchroniser(client, lambda: None)
 
-    async def run(children):
+    async def run(children, keep=()):
         live = {
             child_ref(child): child
             for child in api.objects.values()
             if child["kind"] != "AutoGLMDeployment" and controlled_by(child, owner["metadata"]["uid"])
         }
-        return await synchroniser.sync(owner, children, live)
+        return await synchroniser.sync(owner, children, live, keep)
 
     run.synchroniser = synchroniser
     return run
@@ -101,6 +101,15 @@ async def test_what_the_server_writes_in_another_form_is_accepted_as_it_is_and_n
     # The same field, but now with a value that nobody of ours wrote.
     normalised("4")
     assert [child["kind"] for child in (await sync(wanted)).written] == ["Deployment"]
+
+
+async def test_what_is_to_be_kept_stays_as_it_is(sync, desired, api):
+    await sync(desired())
+    without = [child for child in desired(replicas=7) if child["kind"] != "Deployment"]
+    applied = await sync(without, keep={("apps/v1", "Deployment", "phone")})
+    assert (applied.written, applied.deleted) == ((), ())
+    (kept,) = [child for child in api.objects.values() if child["kind"] == "Deployment"]
+    assert kept["spec"]["replicas"] == 1
 
 
 async def test_what_is_no_longer_wanted_is_deleted(sync, desired, api):

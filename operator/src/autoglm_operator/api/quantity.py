@@ -7,7 +7,7 @@ MEBIBYTE: Final = 1 << 20
 GIBIBYTE: Final = 1 << 30
 
 _FORM: Final = re.compile(r"([0-9]+)(?:\.([0-9]+))?([kKMGTPE]i?|)")
-_UNITS: Final = {"": 1, "k": 1000} | {
+_UNITS: Final[dict[str, int]] = {"": 1, "k": 1000} | {
     unit + binary: (1024 if binary else 1000) ** power
     for power, unit in enumerate("KMGTPE", start=1)
     for binary in ("i", "")
@@ -25,4 +25,5 @@ def byte_count(quantity: str) -> int:
     if found is None or found[3] not in _UNITS:
         raise ValueError(f"memory {quantity!r}: expected a number and a unit, such as 40Gi, 512Mi or 80G")
     whole, fraction = found[1], found[2] or ""
-    return -(-int(whole + fraction) * _UNITS[found[3]] // 10 ** len(fraction))
+    parts: int = 10 ** len(fraction)
+    return (int(whole + fraction) * _UNITS[found[3]] + parts - 1) // parts

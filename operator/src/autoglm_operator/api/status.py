@@ -1,6 +1,6 @@
 """`autoglm.io/v1alpha1` AutoGLMDeployment: the status that the operator and the autoscaler write.
 
-The operator owns everything but `autoscaling`, which the autoscaler owns; server-side apply keeps them apart.
+The autoscaler owns `autoscaling` and `serving`, the operator everything else; server-side apply keeps them apart.
 """
 
 from typing import Annotated
@@ -40,6 +40,82 @@ class AutoscalingStatus(ApiModel):
     decision: ScalingDecision | None = None
 
 
+class AdapterStatus(ApiModel):
+    """Where a LoRA adapter can be used: what the engines themselves list."""
+
+    name: Annotated[str, Field(max_length=63)]
+    ready_replicas: Annotated[int, Field(ge=0, description="Ready replicas that serve it.")] = 0
+
+
+class Serving(ApiModel):
+    """What the engines say of themselves."""
+
+    kv_cache_tokens: Annotated[
+        int | None, Field(ge=0, description="Tokens that the KV cache of one replica holds; the least of all replicas.")
+    ] = None
+    output_tokens_p99: Annotated[
+        int | None, Field(alias="outputTokensP99", ge=0, description="99th percentile of the length of answers.")
+    ] = None
+    itl_p99_seconds: Annotated[
+        float | None,
+        Field(alias="itlP99Seconds", ge=0, description="99th percentile of the time between tokens, since the start."),
+    ] = None
+    adapters: Annotated[tuple[AdapterStatus, ...], Field(max_length=64, description="LoRA adapters of the spec.")] = ()
+
+
+class ColdStartStage(ApiModel):
+    """One stage of a start, over the last pods that became ready."""
+
+    name: Annotated[str, Field(max_length=32)]
+    last_seconds: Annotated[int, Field(ge=0)]
+    median_seconds: Annotated[int, Field(ge=0)]
+    p90_seconds: Annotated[int, Field(alias="p90Seconds", ge=0)]
+    recent_seconds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(max_length=16)] = ()
+
+
+class ColdStart(ApiModel):
+    """How long a replica takes from wanted to answering, learned from those that did."""
+
+    template: Annotated[str | None, Field(max_length=64, description="Hash of the pod template it holds for.")] = None
+    observed_at: Annotated[str, Field(max_length=32, json_schema_extra={"format": "date-time"})]
+    samples: Annotated[int, Field(ge=0, description="Pods learned from.")]
+    total_seconds: Annotated[int, Field(ge=0, description="Median of the last ones.")]
+    total_p90_seconds: Annotated[int, Field(alias="totalP90Seconds", ge=0)]
+    recent_total_seconds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(max_length=16)] = ()
+    stages: Annotated[tuple[ColdStartStage, ...], Field(max_length=16)] = ()
+
+
+class ObservedFitStatus(ApiModel):
+    """What the engines themselves report, beside the estimate."""
+
+    kv_cache_tokens: Annotated[int, Field(ge=0, description="Tokens that the KV cache of one engine holds.")]
+    error_percent: Annotated[
+        float, Field(ge=-1_000_000, le=1_000_000, description="Of the estimate; positive where it promised too much.")
+    ]
+    message: Annotated[str, Field(max_length=1024)]
+
+
+class FitStatus(ApiModel):
+    """Whether the model fits its GPUs, as reckoned before it was started."""
+
+    verdict: Annotated[str, Field(max_length=32, description="Fits, Tight, DoesNotFit, Unsupported or Unknown.")]
+    message: Annotated[str, Field(max_length=4096)]
+    weights_bytes: Annotated[int | None, Field(ge=0, description="On each GPU.")] = None
+    kv_cache_tokens: Annotated[int | None, Field(ge=0, description="Expected of one engine.")] = None
+    sequences: Annotated[int | None, Field(ge=0, description="Of the full context length, at once.")] = None
+    observed: ObservedFitStatus | None = None
+
+
+class WeightsStatus(ApiModel):
+    """The last finished download of the weights."""
+
+    identity: Annotated[str, Field(max_length=1024, description="Claim and folder.")]
+    bytes: Annotated[int, Field(ge=0)]
+    seconds: Annotated[float, Field(ge=0)]
+    bytes_per_second: Annotated[int | None, Field(ge=0)] = None
+    revision: Annotated[str | None, Field(max_length=128, description="Commit of the files.")] = None
+
+
 class Status(ApiModel):
     """What is."""
 
@@ -53,4 +129,8 @@ class Status(ApiModel):
     model_name: Annotated[str | None, Field(max_length=256, description="Name that clients write in `model`.")] = None
     url: Annotated[str | None, Field(max_length=512, description="Base URL inside the cluster.")] = None
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = ()
+    fit: FitStatus | None = None
+    cold_start: ColdStart | None = None
+    weights: WeightsStatus | None = None
     autoscaling: AutoscalingStatus | None = None
+    serving: Serving | None = None

@@ -23,7 +23,7 @@ def differences(wanted: Any, live: Any, path: str = "") -> Iterator[Difference]:
     """Yield each value that `wanted` names and `live` does not have.
 
     Fields that only `live` has belong to somebody else: defaults, other managers, admission. Selectors are whole.
-    Lists of objects with a `uid` or `name` are matched by it, others by position and length.
+    Lists of objects with a `uid`, `mountPath` or `name` are matched by it, others by position and length.
     """
     if isinstance(wanted, dict):
         if not isinstance(live, dict):
@@ -59,7 +59,8 @@ def _list_differences(wanted: list[Any], live: Any, path: str) -> Iterator[Diffe
 
 
 def _merge_key(items: list[Any]) -> str | None:
-    for key in ("uid", "name"):
+    # Several mounts may show one volume: those are told apart by where they are.
+    for key in ("uid", "mountPath", "name"):
         if items and all(isinstance(item, dict) and key in item for item in items):
             return key
     return None

@@ -1,7 +1,7 @@
 """Server-side apply of the desired set, and removal of what is no longer in it."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from autoglm_operator.api import names
@@ -46,16 +46,24 @@ class Synchroniser:
 
     def forget(self, namespace: str, name: str) -> None:
         """Drop what is remembered about the children of a deployment that is gone."""
-        for key in [key for key in self._accepted if key[0] == namespace and key[1][2] == name]:
+        # A name that begins alike may be another deployment's child: forgetting it costs one write.
+        for key in [key for key in self._accepted if key[0] == namespace and key[1][2].startswith(name)]:
             del self._accepted[key]
 
-    async def sync(self, owner: Document, desired: Sequence[Document], live: Mapping[ChildRef, Document]) -> Applied:
+    async def sync(
+        self,
+        owner: Document,
+        desired: Sequence[Document],
+        live: Mapping[ChildRef, Document],
+        keep: Collection[ChildRef] = (),
+    ) -> Applied:
         """Make the live children equal to `desired`; one that is refused does not keep the others from it.
 
         Args:
             owner: the AutoGLMDeployment; `metadata` names it.
             desired: the wanted children, in the order they are needed.
             live: the children that the owner controls now.
+            keep: children to leave as they are although they are not desired.
 
         Raises:
             Gone: the owner does not exist any more.
@@ -76,6 +84,7 @@ class Synchroniser:
                     raise
                 what = f"{child['kind']} {child['metadata']['name']}"
                 rejected.append(f"the API server refuses {what}: {error.message}")
+        wanted.update(keep)
         extra = [ref for ref in live if ref not in wanted and "deletionTimestamp" not in live[ref]["metadata"]]
         for ref in extra:
             self._may_write()
@@ -106,8 +115,8 @@ class Synchroniser:
             if existing is not None and not controlled_by(existing, meta["uid"]):
                 raise Waiting(
                     Reason.NAME_TAKEN,
-                    f"{child['kind']} {meta['namespace']}/{meta['name']} exists and does not belong to this "
-                    f"{names.KIND}: remove or rename it, or give the {names.KIND} another name",
+                    f"{child['kind']} {meta['namespace']}/{child['metadata']['name']} exists and does not belong to "
+                    f"this {names.KIND}: remove or rename it, or give the {names.KIND} another name",
                     RETRY_REJECTED_SECONDS,
                 )
         return {child_ref(child): existing for child, existing in zip(missing, found, strict=True) if existing}

@@ -1,4 +1,4 @@
-"""What is read from an agent's `/state`: the memory of its GPUs."""
+"""What is read from an agent's `/state`: the memory of its GPUs, and what its engine serves."""
 
 import json
 import math
@@ -14,19 +14,21 @@ _OLDEST_SECONDS: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class AgentSample:
-    """GPU memory of one pod.
+    """What one pod's agent says.
 
     Attributes:
         taken: monotonic time of the oldest GPU's figures, in seconds.
-        memory: share of each GPU's memory in use, 0 to 1.
+        memory: share of each GPU's memory in use, 0 to 1; empty without GPUs, or with stale figures alone.
+        models: names that the engine lists, adapters among them.
     """
 
     taken: float
     memory: tuple[float, ...]
+    models: frozenset[str] = frozenset()
 
 
-def parse(body: bytes, taken: float) -> AgentSample | None:
-    """Return the sample in a `/state` document; `None` if the pod has no GPUs, or only stale figures of them.
+def parse(body: bytes, taken: float) -> AgentSample:
+    """Return the sample in a `/state` document.
 
     Raises:
         ScrapeError: the document is malformed, or a figure in it cannot be.
@@ -35,14 +37,14 @@ def parse(body: bytes, taken: float) -> AgentSample | None:
         document = json.loads(body)
         version, gpus = document["version"], document["gpus"]
         samples = [(_age(gpu), _share(gpu)) for gpu in gpus]
-    except (ValueError, KeyError, TypeError) as error:
+        models = frozenset(map(str, (document.get("engine") or {}).get("models") or ()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ScrapeError("malformed", f"not a /state document: {error!r}") from error
     if version != _VERSION:
         raise ScrapeError("malformed", f"/state has version {version!r}: expected {_VERSION}")
     fresh = [sample for sample in samples if sample[0] <= _OLDEST_SECONDS]
-    if not fresh:
-        return None
-    return AgentSample(taken - max(age for age, _ in fresh), tuple(share for _, share in fresh))
+    oldest = max((age for age, _ in fresh), default=0.0)
+    return AgentSample(taken - oldest, tuple(share for _, share in fresh), models)
 
 
 def _age(gpu: Any) -> float:

@@ -18,6 +18,9 @@ ITL: Final = "itl"
 PROMPT_TOKENS: Final = "prompt_tokens"
 GENERATION_TOKENS: Final = "generation_tokens"
 PREEMPTIONS: Final = "preemptions"
+ANSWER_TOKENS: Final = "answer_tokens"
+#: A gauge of the figure itself, or, with vLLM, one whose labels hold its factors.
+KV_TOKENS: Final = "kv_tokens"
 
 #: Series name → what it is; checked against vLLM 0.33.0 and SGLang 0.5.23.
 NAMES: Final = {
@@ -29,6 +32,8 @@ NAMES: Final = {
     "vllm:prompt_tokens_total": PROMPT_TOKENS,
     "vllm:generation_tokens_total": GENERATION_TOKENS,
     "vllm:num_preemptions_total": PREEMPTIONS,
+    "vllm:request_generation_tokens_bucket": ANSWER_TOKENS,
+    "vllm:cache_config_info": KV_TOKENS,
     "sglang:num_running_reqs": RUNNING,
     "sglang:num_queue_reqs": WAITING,
     "sglang:token_usage": KV_CACHE,
@@ -37,6 +42,8 @@ NAMES: Final = {
     "sglang:prompt_tokens_total": PROMPT_TOKENS,
     "sglang:generation_tokens_total": GENERATION_TOKENS,
     "sglang:num_retracted_requests_total": PREEMPTIONS,
+    "sglang:generation_tokens_histogram_bucket": ANSWER_TOKENS,
+    "sglang:max_total_num_tokens": KV_TOKENS,
 }
 _REQUIRED: Final = (RUNNING, WAITING, KV_CACHE)
 _KINDS: Final = {name.encode(): kind for name, kind in NAMES.items()}
@@ -45,6 +52,9 @@ _KINDS: Final = {name.encode(): kind for name, kind in NAMES.items()}
 _LINE: Final = re.compile(rb"^(" + b"|".join(map(re.escape, _KINDS)) + rb")(?:\{(.*)\})?[ \t]+(.*)$", re.MULTILINE)
 # Quotes inside a label's value are escaped, so this finds the label and never a part of another's value.
 _BOUND: Final = re.compile(rb'(?:^|,)le="([^"]*)"')
+_BLOCKS: Final = re.compile(rb'(?:^|,)num_gpu_blocks="([0-9]{1,15})"')
+_BLOCK_SIZE: Final = re.compile(rb'(?:^|,)block_size="([0-9]{1,15})"')
+_RANK: Final = re.compile(rb'(?:^|,)(?:dp_rank|engine)="([^"]*)"')
 
 
 class ScrapeError(Exception):
@@ -73,6 +83,8 @@ class EngineSample:
         prompt_tokens: since the engine started.
         generation_tokens: since the engine started.
         preemptions: since the engine started.
+        answer_tokens: lengths of the answers, in tokens.
+        kv_tokens: that the KV cache holds, over all data-parallel ranks; `None` if the engine does not tell.
     """
 
     taken: float
@@ -84,6 +96,8 @@ class EngineSample:
     prompt_tokens: float = 0.0
     generation_tokens: float = 0.0
     preemptions: float = 0.0
+    answer_tokens: Histogram | None = None
+    kv_tokens: int | None = None
 
     @property
     def in_flight(self) -> float:
@@ -98,12 +112,15 @@ def parse(body: bytes, taken: float) -> EngineSample:
         ScrapeError: a needed value is missing, malformed, negative, infinite or NaN.
     """
     values: dict[str, list[float]] = defaultdict(list)
-    buckets: dict[str, dict[float, float]] = {TTFT: {}, ITL: {}}
+    buckets: dict[str, dict[float, float]] = {TTFT: {}, ITL: {}, ANSWER_TOKENS: {}}
+    kv_tokens: dict[bytes, int] = {}
     for name, labels, text in _LINE.findall(body):
         kind, value = _KINDS[name], _value(name, text)
         if kind in buckets:
             bound = _bound(name, labels)
             buckets[kind][bound] = buckets[kind].get(bound, 0.0) + value
+        elif kind == KV_TOKENS:
+            _add_kv_tokens(kv_tokens, labels, value)
         else:
             values[kind].append(value)
     if missing := [kind for kind in _REQUIRED if kind not in values]:
@@ -122,7 +139,19 @@ def parse(body: bytes, taken: float) -> EngineSample:
         prompt_tokens=sum(values[PROMPT_TOKENS]),
         generation_tokens=sum(values[GENERATION_TOKENS]),
         preemptions=sum(values[PREEMPTIONS]),
+        answer_tokens=_histogram(ANSWER_TOKENS, buckets[ANSWER_TOKENS]),
+        kv_tokens=sum(kv_tokens.values()) or None,
     )
+
+
+def _add_kv_tokens(tokens: dict[bytes, int], labels: bytes, value: float) -> None:
+    """Take over the size of one data-parallel rank's cache; ranks of one model share what they hold."""
+    blocks, size = _BLOCKS.search(labels), _BLOCK_SIZE.search(labels)
+    rank = found[1] if (found := _RANK.search(labels)) else b""
+    held = int(blocks[1]) * int(size[1]) if blocks and size else int(value)
+    # An info metric without the labels is 1, which is no size.
+    if held > 1:
+        tokens[rank] = min(held, tokens.get(rank, held))
 
 
 def _value(name: bytes, text: bytes) -> float:

@@ -15,6 +15,7 @@ from autoglm_operator.autoscaler.metrics import Metrics
 from autoglm_operator.autoscaler.pods import EnginePod, Key, Target
 from autoglm_operator.autoscaler.published import Entry, Published
 from autoglm_operator.autoscaler.scrape import Scraper
+from autoglm_operator.autoscaler.serving import serving
 from autoglm_operator.autoscaler.snapshot import Snapshot, take
 from autoglm_operator.autoscaler.store import History, Store
 from autoglm_operator.autoscaler.writer import Latencies, Writer
@@ -115,8 +116,9 @@ class Loop:
         self._metrics.tick_seconds.observe(time.monotonic() - start)
         if decision is not None:
             self._tell(target, decision, wall)
-            values = snapshot.values
-            await self._writer.write(target, decision, Latencies(values.get(TTFT_P99.name), values.get(ITL_P99.name)))
+        said = serving([history for pod, history in rows if pod.ready], target.adapters, target.serving)
+        latencies = Latencies(snapshot.values.get(TTFT_P99.name), snapshot.values.get(ITL_P99.name))
+        await self._writer.write(target, decision, latencies, said)
 
     async def _scrape(self, pod: EnginePod, history: History) -> None:
         if history.ready_since is None:

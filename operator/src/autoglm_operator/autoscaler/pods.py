@@ -5,9 +5,9 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
-from autoglm_operator.api.status import AutoscalingStatus
+from autoglm_operator.api.status import AutoscalingStatus, Serving
 from autoglm_operator.api.v1alpha1 import Autoscaling, Spec
-from autoglm_operator.observe.world import deployment_of
+from autoglm_operator.observe.pod import deployment_of, worker_index
 
 Document = dict[str, Any]
 Key = tuple[str, str]
@@ -33,10 +33,12 @@ class EnginePod:
 
     @classmethod
     def keep(cls, document: Document) -> Self | None:
-        """Return the pod in `document`; `None` if it is not one of ours, has ended or is on its way out."""
+        """Return the pod in `document`; `None` if it is not one of ours, answers no requests or is on its way out."""
         meta, status = document["metadata"], document.get("status") or {}
         owner = deployment_of(document)
         if owner is None or "deletionTimestamp" in meta or status.get("phase") in ("Failed", "Succeeded"):
+            return None
+        if worker_index(document) > 0:
             return None
         conditions = {item["type"]: item for item in status.get("conditions") or []}
         ready = conditions.get("Ready", {}).get("status") == "True"
@@ -59,7 +61,9 @@ class Target:
         replicas: ordered, by the HPA or a person.
         autoscaling: `None` if it is off.
         batch: most requests in one replica's batch, if declared.
+        adapters: names of the LoRA adapters.
         status: what was last written to `status.autoscaling`.
+        serving: what was last written to `status.serving`.
     """
 
     namespace: str
@@ -69,7 +73,9 @@ class Target:
     autoscaling: Autoscaling | None
     batch: int | None = None
     labels: dict[str, str] = field(default_factory=dict)
+    adapters: tuple[str, ...] = ()
     status: AutoscalingStatus | None = None
+    serving: Serving | None = None
 
     @classmethod
     def keep(cls, document: Document) -> Self | None:
@@ -77,8 +83,9 @@ class Target:
         meta = document["metadata"]
         try:
             spec = Spec.model_validate(document["spec"])
-            written = (document.get("status") or {}).get("autoscaling")
-            status = AutoscalingStatus.model_validate(written) if written else None
+            written = document.get("status") or {}
+            status = AutoscalingStatus.model_validate(given) if (given := written.get("autoscaling")) else None
+            serving = Serving.model_validate(given) if (given := written.get("serving")) else None
         except (ValidationError, KeyError):
             return None
         if "deletionTimestamp" in meta:
@@ -91,5 +98,7 @@ class Target:
             autoscaling=spec.autoscaling,
             batch=spec.engine.batching.max_num_seqs,
             labels=meta.get("labels") or {},
+            adapters=tuple(adapter.name for adapter in spec.engine.lora.adapters) if spec.engine.lora else (),
             status=status,
+            serving=serving,
         )

@@ -60,7 +60,7 @@ class Scraper:
         """
         return await self._get("engine", f"http://{_host(pod.ip)}:{self._ports[0]}/metrics", engine_metrics.parse)
 
-    async def agent(self, pod: EnginePod) -> AgentSample | None:
+    async def agent(self, pod: EnginePod) -> AgentSample:
         """Return the GPU memory of `pod`; `None` if it has no GPU with fresh figures.
 
         Raises:

@@ -35,7 +35,12 @@ class History:
         self.error = ""
         if self.samples:
             last = self.samples[-1]
-            sample = replace(sample, ttft=_reused(sample.ttft, last.ttft), itl=_reused(sample.itl, last.itl))
+            sample = replace(
+                sample,
+                ttft=_reused(sample.ttft, last.ttft),
+                itl=_reused(sample.itl, last.itl),
+                answer_tokens=_reused(sample.answer_tokens, last.answer_tokens),
+            )
         self.samples.append(sample)
         while self.samples[0].taken < sample.taken - WINDOW_SECONDS:
             self.samples.popleft()

@@ -1,4 +1,4 @@
-"""Writes `status.autoscaling`: rarely, and only what changed."""
+"""Writes `status.autoscaling` and `status.serving`: rarely, and only what changed."""
 
 import logging
 import time
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from autoglm_operator.api import names
-from autoglm_operator.api.status import AutoscalingStatus, ScalingDecision
+from autoglm_operator.api.status import AutoscalingStatus, ScalingDecision, Serving
 from autoglm_operator.autoscaler.pods import Key, Target
 from autoglm_operator.decide.needs import milliseconds
 from autoglm_operator.decide.scaling import Decision
@@ -102,19 +102,29 @@ class Writer:
         """Drop a deployment that is gone."""
         self._written.pop(key, None)
 
-    async def write(self, target: Target, decision: Decision, latencies: Latencies) -> None:
-        """Write the status of `target` if this replica leads, there is news, and the last write is long enough ago."""
+    async def write(
+        self, target: Target, decision: Decision | None, latencies: Latencies, serving: Serving | None
+    ) -> None:
+        """Write the status of `target` if this replica leads, there is news, and the last write is long enough ago.
+
+        Args:
+            target: as it is written now.
+            decision: `None` if there is none to tell.
+            latencies: of now.
+            serving: what the engines say of themselves.
+        """
         key = (target.namespace, target.name)
         last = self._written.get(key)
         if not self._is_leader() or (last is not None and self._clock() - last < PAUSE_SECONDS):
             return
-        status = next_status(target.status, target.replicas, decision, latencies, time.time())
-        if status is None:
+        news = next_status(target.status, target.replicas, decision, latencies, time.time()) if decision else None
+        kept = target.status if target.autoscaling else None
+        if news is None and serving == target.serving and kept == target.status:
             return
         # Before the request: one that fails is not tried again at once either.
         self._written[key] = self._clock()
         try:
-            await self._client.apply(_document(target, status), names.AUTOSCALER_MANAGER, "status")
+            await self._client.apply(_document(target, news or kept, serving), names.AUTOSCALER_MANAGER, "status")
         except KubeError as error:
             gone = isinstance(error, ApiError) and (error.is_not_found or error.is_conflict)
             if not gone:
@@ -122,11 +132,17 @@ class Writer:
                 logger.warning("status not written", extra=fields)
 
 
-def _document(target: Target, status: AutoscalingStatus) -> Document:
+def _document(target: Target, autoscaling: AutoscalingStatus | None, serving: Serving | None) -> Document:
+    parts = {"autoscaling": autoscaling, "serving": serving}
     return {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,
         # The uid makes it this object's status and not that of a successor with the same name.
         "metadata": {"namespace": target.namespace, "name": target.name, "uid": target.uid},
-        "status": {"autoscaling": status.model_dump(by_alias=True, exclude_none=True)},
+        # Both parts each time: what a manager leaves out of its apply is removed.
+        "status": {
+            name: part.model_dump(by_alias=True, exclude_defaults=True)
+            for name, part in parts.items()
+            if part is not None
+        },
     }

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from autoglm_operator import __version__
 from autoglm_operator.cli.explain import ExplainError, explain
+from autoglm_operator.cli.fit import UNKNOWN, FitError, fit
 from autoglm_operator.cli.render import RenderError, render
 
 
@@ -15,11 +16,17 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "render":
             sys.stdout.write(render(_read(options.file), options.file))
+        elif options.command == "fit":
+            report = fit(
+                _read(options.file), options.file, config=options.config, gpu=options.gpu, output=options.output
+            )
+            sys.stdout.write(report.text)
+            return report.status
         else:
             sys.stdout.write(explain(options.name, options.namespace, options.context))
-    except (RenderError, ExplainError) as error:
+    except (RenderError, ExplainError, FitError) as error:
         sys.stderr.write(f"{error}\n")
-        return 1
+        return UNKNOWN if options.command == "fit" else 1
     return 0
 
 
@@ -42,6 +49,11 @@ def _parser() -> argparse.ArgumentParser:
     two.add_argument("name", help="name of the AutoGLMDeployment")
     two.add_argument("-n", "--namespace", help="its namespace; that of the kubeconfig's context if left out")
     two.add_argument("--context", help="context of the kubeconfig")
+    three = commands.add_parser("fit", help="say whether the model fits its GPUs, and what would; needs no cluster")
+    three.add_argument("-f", "--file", required=True, help="YAML file with AutoGLMDeployments, or - for standard input")
+    three.add_argument("--config", help="the model's config.json, if it is not among the known models")
+    three.add_argument("--gpu", help="GPU product, such as NVIDIA-L40S, instead of the one of the file")
+    three.add_argument("-o", "--output", choices=("text", "json"), default="text", help="how to print it")
     return parser
 
 

@@ -5,7 +5,7 @@ cluster. Were they decided anew at each reconcile, a change of traffic would res
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Self
 
 from autoglm_operator.api import names
@@ -26,23 +26,29 @@ class Decided:
         drain: seconds.
         startup: seconds.
         version: of the engine.
+        released: why the GPUs were given up, as (reason, sentence); `None` while they are not.
     """
 
     shape: str
     drain: int
     startup: int
     version: str
+    released: tuple[str, str] | None = None
 
     def text(self) -> str:
         """Return what the workload's annotation holds."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        told = {name: value for name, value in asdict(self).items() if value is not None}
+        return json.dumps(told, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Return the decisions in an annotation; `None` if it is not one of ours, or of another version of us."""
+        """Return the decisions in an annotation; `None` if it is not one of ours."""
         try:
-            return cls(**json.loads(text))
-        except (ValueError, TypeError):
+            found = json.loads(text)
+            known = {item.name: found[item.name] for item in fields(cls) if item.name in found}
+            released = known.pop("released", None)
+            return cls(**known, released=released and (str(released[0]), str(released[1])))
+        except (ValueError, TypeError, LookupError):
             return None
 
 
@@ -53,7 +59,7 @@ def shape(spec: Spec) -> str:
 
 def decided_before(observed: Observed, spec: Spec) -> Decided | None:
     """Return the decisions of the workload that runs, if it was made for the same pods."""
-    live = observed.child("Deployment") or observed.child("LeaderWorkerSet")
+    live = observed.workload
     annotations = (live["metadata"].get("annotations") or {}) if live else {}
     before = Decided.parse(annotations.get(names.ANNOTATION_DECIDED, ""))
     return before if before is not None and before.shape == shape(spec) else None

@@ -130,6 +130,26 @@ class Client:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError) as error:
             raise ConnectionLost(f"watch {path}: {type(error).__name__}: {error}") from error
 
+    async def read_text(self, path: str, params: Params, most: int) -> str:
+        """Return the end of a plain-text answer, such as a log.
+
+        Args:
+            path: of the subresource.
+            params: such as `tailLines`.
+            most: bytes to keep; of a longer answer the end.
+        """
+        assert self._session is not None, "use the client inside `async with`"  # noqa: S101  # programming error
+        url, kept = self._connection.server + path, b""
+        try:
+            async with self._session.get(url, params=params, headers=self._headers()) as response:
+                if response.status >= 400:  # noqa: PLR2004  # HTTP errors start here
+                    raise ApiError(response.status, _decode(await response.read()), f"GET {path}")
+                async for chunk in response.content.iter_chunked(most):
+                    kept = (kept + chunk)[-most:]
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ConnectionLost(f"GET {path}: {type(error).__name__}: {error}") from error
+        return kept.decode(errors="replace")
+
     async def apply(self, obj: Document, manager: str, subresource: str = "", *, force: bool = True) -> Document:
         """Server-side apply `obj` as `manager` and return the object that is.
 

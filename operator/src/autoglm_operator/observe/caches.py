@@ -3,12 +3,16 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from autoglm_operator.api import names
 from autoglm_operator.kube.client import Client, Document
 from autoglm_operator.kube.reflector import Key, Reflector, version_of, without_managed_fields
-from autoglm_operator.observe.world import ChildRef, Deployment, Observed, Pod, child_ref, deployment_of
+from autoglm_operator.observe.cluster import UNKNOWN_CLUSTER, Cluster
+from autoglm_operator.observe.fetch import fetch_pod_of
+from autoglm_operator.observe.pod import Pod, deployment_of
+from autoglm_operator.observe.world import ChildRef, Deployment, Observed, child_ref
 
 #: Kinds of children that every cluster serves.
 CHILD_KINDS: Final = (
@@ -16,13 +20,25 @@ CHILD_KINDS: Final = (
     ("v1", "Service"),
     ("networking.k8s.io/v1", "NetworkPolicy"),
     ("policy/v1", "PodDisruptionBudget"),
+    ("v1", "PersistentVolumeClaim"),
     ("apps/v1", "Deployment"),
+    ("apps/v1", "DaemonSet"),
+    ("batch/v1", "Job"),
     ("autoscaling/v2", "HorizontalPodAutoscaler"),
 )
 #: Kinds of children that only some clusters serve.
-OPTIONAL_KINDS: Final = (("monitoring.coreos.com/v1", "PodMonitor"),)
+OPTIONAL_KINDS: Final = (
+    ("monitoring.coreos.com/v1", "PodMonitor"),
+    ("resource.k8s.io/v1", "ResourceClaimTemplate"),
+    ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet"),
+)
 
 Enqueue = Callable[[Key], None]
+
+
+def unknown_cluster() -> Cluster:
+    """Return the picture of a cluster that nothing is known of."""
+    return UNKNOWN_CLUSTER
 
 
 class Caches:
@@ -35,13 +51,20 @@ class Caches:
     """
 
     def __init__(
-        self, client: Client, namespaces: Iterable[str], optional: Iterable[tuple[str, str]], enqueue: Enqueue
+        self,
+        client: Client,
+        namespaces: Iterable[str],
+        optional: Iterable[tuple[str, str]],
+        enqueue: Enqueue,
+        cluster: Callable[[], Cluster] = unknown_cluster,
     ) -> None:
         self.deployments: dict[Key, Document] = {}
+        self._cluster = cluster
         self.kinds = frozenset(kind for _, kind in optional)
         self._enqueue = enqueue
         self._children: dict[str, dict[ChildRef, Document]] = defaultdict(dict)
         self._pods: dict[Key, dict[str, Pod]] = defaultdict(dict)
+        self._fetch_pods: dict[Key, dict[str, _FetchPod]] = defaultdict(dict)
         selector = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
         scopes = tuple(namespaces)
         self.reflectors = [
@@ -74,7 +97,9 @@ class Caches:
             deployment=deployment,
             children=dict(self._children.get(deployment.uid, {})),
             pods=tuple(self._pods.get(key, {}).values()),
+            fetch_pods=_newest(self._fetch_pods.get(key, {}).values()),
             kinds=self.kinds,
+            cluster=self._cluster(),
             now=time.time(),
         )
 
@@ -105,20 +130,37 @@ class Caches:
             _drop(self._children, uid, child_ref(old or {}))
         for uid in _controllers(new):
             self._children[uid][child_ref(new or {})] = new or {}
-        # Children carry the name of their owner.
-        self._enqueue(key)
+        owners = {(key[0], owner) for document in (old, new) for owner in _owners(document)}
+        # An object of a name that a deployment needs may have been in its way without belonging to it.
+        for owner in sorted(owners | ({key} & self.deployments.keys())):
+            self._enqueue(owner)
 
-    def _pod_changed(self, key: Key, old: "_LabelledPod | None", new: "_LabelledPod | None") -> None:
+    def _pod_changed(self, key: Key, old: "_KeptPod | None", new: "_KeptPod | None") -> None:
         namespace, name = key
         if old is not None:
-            _drop(self._pods, (namespace, old[1]), name)
+            _drop(self._pods if old.job is None else self._fetch_pods, (namespace, old.deployment), name)
         if new is not None:
-            self._pods[(namespace, new[1])][name] = new[0]
-        for owner in {item[1] for item in (old, new) if item is not None}:
+            index: dict[Key, dict[str, Any]] = self._pods if new.job is None else self._fetch_pods
+            index[(namespace, new.deployment)][name] = new.pod if new.job is None else (new.job, new.pod)
+        for owner in {item.deployment for item in (old, new) if item is not None}:
             self._enqueue((namespace, owner))
 
 
-_LabelledPod = tuple[Pod, str]
+_FetchPod = tuple[str, Pod]
+
+
+@dataclass(frozen=True, slots=True)
+class _KeptPod:
+    """A pod with its AutoGLMDeployment, and with its Job if it is a download."""
+
+    pod: Pod
+    deployment: str
+    job: str | None = None
+
+
+def _newest(pods: Iterable[_FetchPod]) -> dict[str, Pod]:
+    """Return the newest pod of each Job."""
+    return dict(sorted(pods, key=lambda item: item[1].created or 0.0))
 
 
 def _drop(index: dict[Any, dict[Any, Any]], owner: Any, entry: Any) -> None:
@@ -129,9 +171,12 @@ def _drop(index: dict[Any, dict[Any, Any]], owner: Any, entry: Any) -> None:
             del index[owner]
 
 
-def _pod(document: Document) -> _LabelledPod | None:
+def _pod(document: Document) -> _KeptPod | None:
     owner = deployment_of(document)
-    return None if owner is None else (Pod.parse(document), owner)
+    if owner is not None:
+        return _KeptPod(Pod.parse(document), owner)
+    fetch = fetch_pod_of(document)
+    return None if fetch is None else _KeptPod(Pod.parse(document), *fetch)
 
 
 def _child(document: Document) -> Document:
@@ -141,6 +186,12 @@ def _child(document: Document) -> Document:
         conditions = (document.get("status") or {}).get("conditions")
         document["status"] = {"conditions": conditions} if conditions else {}
     return document
+
+
+def _owners(document: Document | None) -> list[str]:
+    """Return the names of the AutoGLMDeployments that control the object."""
+    references = document["metadata"].get("ownerReferences") or [] if document else []
+    return [item["name"] for item in references if item.get("controller") and item["kind"] == names.KIND]
 
 
 def _controllers(document: Document | None) -> list[Any]:

@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from pydantic import ValidationError
 
 from autoglm_operator.api import names
 from autoglm_operator.api.status import Condition
 from autoglm_operator.api.v1alpha1 import Spec
+from autoglm_operator.observe.cluster import UNKNOWN_CLUSTER, Cluster
+from autoglm_operator.observe.engine_log import EngineLog
+from autoglm_operator.observe.pod import Pod
 
 Document = dict[str, Any]
-#: One exit can be chance; the kubelet backs off from the second.
-_CRASHES_TO_TELL: Final = 2
 #: (apiVersion, kind, name) of a child; its namespace is that of its owner.
 ChildRef = tuple[str, str, str]
 
@@ -66,89 +67,6 @@ class Deployment:
         )
 
 
-def deployment_of(pod: Mapping[str, Any]) -> str | None:
-    """Return the name of the AutoGLMDeployment that an engine pod belongs to; `None` if it only looks like one.
-
-    Labels can be copied by anybody who may create pods. A pod of ours is controlled by a ReplicaSet of the Deployment,
-    which bears the deployment's name. That keeps out pods made by mistake or by other controllers; it proves nothing
-    about somebody who forges owner references, who could as well change the Deployment: the right to create pods in a
-    namespace includes the right to mislead its autoscaling, and only its own.
-    """
-    name = str((pod["metadata"].get("labels") or {}).get(names.LABEL_DEPLOYMENT, ""))
-    made_by = [ref for ref in pod["metadata"].get("ownerReferences") or [] if ref.get("controller")]
-    ours = any(ref["kind"] == "ReplicaSet" and ref["name"].rpartition("-")[0] == name for ref in made_by)
-    return name if name and ours else None
-
-
-@dataclass(frozen=True, slots=True)
-class Pod:
-    """What matters of an engine pod.
-
-    Attributes:
-        template: hash of the pod template that it was made from, as the template's annotation gave it.
-        trouble: why its containers do not run, as (reason, message); `None` if nothing is wrong.
-        unschedulable: the scheduler's message if no node takes it.
-    """
-
-    name: str
-    template: str
-    ready: bool
-    terminating: bool
-    trouble: tuple[str, str] | None = None
-    unschedulable: str | None = None
-
-    @classmethod
-    def parse(cls, document: Mapping[str, Any]) -> Self:
-        """Return the pod in `document`."""
-        meta, status = document["metadata"], document.get("status") or {}
-        conditions = {item["type"]: item for item in status.get("conditions") or []}
-        scheduled = conditions.get("PodScheduled", {})
-        return cls(
-            name=meta["name"],
-            template=(meta.get("annotations") or {}).get(names.ANNOTATION_TEMPLATE, ""),
-            ready=conditions.get("Ready", {}).get("status") == "True",
-            terminating="deletionTimestamp" in meta,
-            trouble=_trouble(status),
-            unschedulable=scheduled.get("message", "") if scheduled.get("reason") == "Unschedulable" else None,
-        )
-
-
-def _trouble(status: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return the first container's reason for not running that will not pass by itself."""
-    for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
-        waiting = (container.get("state") or {}).get("waiting") or {}
-        reason = waiting.get("reason", "")
-        where = f"container {container['name']}"
-        if reason in {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}:
-            return "ImageUnavailable", f"{where}: image {container['image']} cannot be pulled"
-        if reason in {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}:
-            return "ContainerNotCreated", f"{where}: {waiting.get('message') or reason}"
-        if last := _crash(container):
-            return "EngineCrashing", f"{where} keeps exiting: {_exit_words(last)}"
-    return None
-
-
-def _crash(container: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the last exit of a container that keeps exiting.
-
-    Between two back-offs it runs, or has just ended, for a moment: that is the same trouble, not its end and return.
-    """
-    state = container.get("state") or {}
-    ended: Mapping[str, Any] = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
-    if (state.get("waiting") or {}).get("reason") == "CrashLoopBackOff":
-        return ended or {"exitCode": "unknown"}
-    again = container.get("restartCount", 0) >= _CRASHES_TO_TELL and not container.get("ready")
-    return ended if again and ended.get("exitCode") else None
-
-
-def _exit_words(terminated: Mapping[str, Any]) -> str:
-    words = f"exit code {terminated.get('exitCode', 'unknown')}"
-    if terminated.get("reason") == "OOMKilled":
-        words += ", out of memory (raise resources.memory)"
-    lines = (terminated.get("message") or "").strip().splitlines()
-    return f"{words}; last line of its log: {lines[-1][:300]}" if lines else words
-
-
 @dataclass(frozen=True, slots=True)
 class Observed:
     """Everything one reconcile looks at.
@@ -158,6 +76,10 @@ class Observed:
         pods: its engine pods, the terminating ones included.
         kinds: optional kinds that the cluster serves, such as `PodMonitor`.
         now: seconds since the epoch.
+        fetch_pods: newest pod of each download, by the name of its Job.
+        cluster: what nodes and devices there are.
+        model_config: `config.json` of the model, or why it could not be had; `None` if it was not looked for.
+        logs: what the logs of engines said, by uid of the pod, as far as they were read.
     """
 
     deployment: Deployment
@@ -165,6 +87,10 @@ class Observed:
     pods: tuple[Pod, ...]
     kinds: frozenset[str]
     now: float
+    fetch_pods: Mapping[str, Pod] = field(default_factory=dict)
+    cluster: Cluster = UNKNOWN_CLUSTER
+    model_config: Mapping[str, Any] | str | None = None
+    logs: Mapping[str, EngineLog] = field(default_factory=dict)
 
     def child(self, kind: str) -> Document | None:
         """Return the child of `kind` that carries the deployment's name."""
@@ -172,3 +98,18 @@ class Observed:
             if child_kind == kind and name == self.deployment.name:
                 return document
         return None
+
+    @property
+    def workload(self) -> Document | None:
+        """Return what makes the engine pods: a Deployment, or a LeaderWorkerSet for replicas of several nodes."""
+        return self.child("Deployment") or self.child("LeaderWorkerSet")
+
+    @property
+    def template(self) -> str | None:
+        """Return the hash of the newest pod template; `None` before there is a workload."""
+        if self.workload is None:
+            return None
+        spec = self.workload["spec"]
+        newest = spec.get("template") or spec["leaderWorkerTemplate"]["leaderTemplate"]
+        stamp: str | None = (newest["metadata"].get("annotations") or {}).get(names.ANNOTATION_TEMPLATE)
+        return stamp

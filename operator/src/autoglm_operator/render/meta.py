@@ -1,9 +1,28 @@
 """Metadata that all children share."""
 
-from typing import Any
+from typing import Any, Final
 
 from autoglm_operator.api import names
+from autoglm_operator.decide.plan import Plan
+from autoglm_operator.observe.fetch import ANNOTATION_WEIGHTS
 from autoglm_operator.observe.world import Deployment
+
+_USER: Final = 65532
+
+#: What Pod Security "restricted" asks of a container, and a read-only root.
+CONTAINER_SECURITY: Final = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+#: What it asks of a pod.
+POD_SECURITY: Final = {
+    "runAsNonRoot": True,
+    "runAsUser": _USER,
+    "runAsGroup": _USER,
+    "fsGroup": _USER,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
 
 
 def labels(name: str) -> dict[str, str]:
@@ -34,3 +53,9 @@ def metadata(deployment: Deployment) -> dict[str, Any]:
             }
         ],
     }
+
+
+def workload_annotations(plan: Plan) -> dict[str, str]:
+    """Return what a workload says of itself, for later decisions about it."""
+    weights = {ANNOTATION_WEIGHTS: plan.warm.identity} if plan.warm.identity else {}
+    return {names.ANNOTATION_DECIDED: plan.decided.text(), **weights}

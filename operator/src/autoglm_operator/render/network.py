@@ -3,35 +3,42 @@
 from typing import Any
 
 from autoglm_operator.api import names
+from autoglm_operator.decide.plan import Plan
 from autoglm_operator.observe.world import Deployment
+from autoglm_operator.render.leader_worker_set import leader_selector
 from autoglm_operator.render.meta import metadata
 
 
-def service(deployment: Deployment) -> dict[str, Any]:
-    """Return the Service in front of the engine pods."""
+def service(deployment: Deployment, plan: Plan) -> dict[str, Any]:
+    """Return the Service in front of the engine pods; of a group of pods, the leader alone answers."""
+    selector = leader_selector(deployment.name) if plan.grouped else names.pod_selector(deployment.name)
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": metadata(deployment),
         "spec": {
             "type": "ClusterIP",
-            "selector": names.pod_selector(deployment.name),
+            "selector": selector,
             "ports": [{"name": "http", "port": names.ENGINE_PORT, "targetPort": "http", "protocol": "TCP"}],
         },
     }
 
 
-def network_policy(deployment: Deployment) -> dict[str, Any]:
-    """Return the NetworkPolicy that closes every port but the engine's API and the agent's figures."""
+def network_policy(deployment: Deployment, plan: Plan) -> dict[str, Any]:
+    """Return the NetworkPolicy that closes every port but the engine's API and the agent's figures.
+
+    The pods of a group talk on ports that NCCL chooses as it goes; they are open to pods of the deployment alone.
+    """
+    selector = {"matchLabels": names.pod_selector(deployment.name)}
+    ports = [{"port": port, "protocol": "TCP"} for port in (names.ENGINE_PORT, names.AGENT_PORT)]
+    within = [{"from": [{"podSelector": selector}]}] if plan.grouped else []
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": metadata(deployment),
         "spec": {
-            "podSelector": {"matchLabels": names.pod_selector(deployment.name)},
+            "podSelector": selector,
             "policyTypes": ["Ingress"],
-            "ingress": [
-                {"ports": [{"port": port, "protocol": "TCP"} for port in (names.ENGINE_PORT, names.AGENT_PORT)]}
-            ],
+            "ingress": [{"ports": ports}, *within],
         },
     }

@@ -6,6 +6,7 @@ from autoglm_operator.api import names
 from autoglm_operator.api.v1alpha1 import TopologySpread
 from autoglm_operator.decide.plan import Plan
 from autoglm_operator.observe.world import Deployment
+from autoglm_operator.render.claims import node_affinity
 
 
 def placement(deployment: Deployment, plan: Plan) -> dict[str, Any]:
@@ -13,8 +14,7 @@ def placement(deployment: Deployment, plan: Plan) -> dict[str, Any]:
     spec, scheduling = plan.spec, plan.spec.scheduling
     fields: dict[str, Any] = {}
     selector = dict(scheduling.node_selector or {})
-    if spec.resources.gpu.product:
-        selector[f"{names.GPU_RESOURCE}.product"] = spec.resources.gpu.product
+    selector |= plan.allocation.node_selector
     if selector:
         fields["nodeSelector"] = selector
     tolerations = [item.model_dump(by_alias=True, exclude_none=True) for item in scheduling.tolerations]
@@ -23,8 +23,8 @@ def placement(deployment: Deployment, plan: Plan) -> dict[str, Any]:
         tolerations.insert(0, {"key": names.GPU_RESOURCE, "operator": "Exists", "effect": "NoSchedule"})
     if tolerations:
         fields["tolerations"] = tolerations
-    if scheduling.affinity:
-        fields["affinity"] = dict(scheduling.affinity)
+    if affinity := node_affinity(scheduling.affinity, plan.allocation.requirements):
+        fields["affinity"] = affinity
     if scheduling.topology_spread:
         fields["topologySpreadConstraints"] = [_spread(deployment, item) for item in scheduling.topology_spread]
     if scheduling.priority_class_name:

@@ -5,24 +5,34 @@ from typing import Any, Final
 
 from autoglm_operator.api import names
 from autoglm_operator.decide.health import STALLED, Health
+from autoglm_operator.decide.reasons import Reason
 from autoglm_operator.observe.world import Deployment
 
 _NOTE_BYTES: Final = 1024
 
 
 def events(deployment: Deployment, health: Health, instance: str, now: float) -> list[dict[str, Any]]:
-    """Return the events that a change of state calls for: trouble that is new or different, and its end.
+    """Return the events that a change of state calls for: trouble that is new or different, its end, and notices.
 
     Progress needs none: it is in the conditions, and events are writes that a large cluster pays for.
     """
+    notices = [
+        _event(deployment, item.kind, item.reason, item.message, instance=instance, now=now) for item in health.notices
+    ]
+    return notices + _of_trouble(deployment, health, instance, now)
+
+
+def _of_trouble(deployment: Deployment, health: Health, instance: str, now: float) -> list[dict[str, Any]]:
     old = deployment.conditions.get(STALLED)
     new = next(verdict for verdict in health.verdicts if verdict.type == STALLED)
-    if new.status == "True" and (old is None or old.status != "True" or old.reason != new.reason):
+    # Trouble that may pass by itself stalls nothing, and is told all the same.
+    if new.reason != Reason.NOTHING_WRONG:
+        if old is not None and old.reason == new.reason:
+            return []
         return [_event(deployment, "Warning", new.reason, new.message, instance=instance, now=now)]
-    if new.status == "False" and old is not None and old.status == "True":
-        return [
-            _event(deployment, "Normal", "Recovered", f"no longer stalled: {old.message}", instance=instance, now=now)
-        ]
+    if old is not None and old.reason != Reason.NOTHING_WRONG:
+        note = f"no longer in trouble: {old.message}"
+        return [_event(deployment, "Normal", "Recovered", note, instance=instance, now=now)]
     return []
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from autoglm_operator.api import names
@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 #: A start or a scale-up changes the status several times within seconds; one write tells it. Readiness does not wait.
 _STATUS_SPACING_SECONDS: Final = 5.0
+#: Two pods in two kinds of trouble make the conditions waver; each kind is told once in this time.
+_EVENT_SPACING_SECONDS: Final = 600.0
 
 
 class Reporter:
@@ -39,6 +41,7 @@ class Reporter:
         self._may_write = may_write
         self._clock = clock
         self._reported: dict[str, float] = {}
+        self._told: dict[str, dict[tuple[str, str], float]] = {}
 
     def pause(self, deployment: Deployment, health: Health, *, now: float, created: bool) -> float:
         """Return the seconds until the status should be written; 0 if now, or if it says so already.
@@ -77,9 +80,18 @@ class Reporter:
                 raise Gone(f"{names.KIND} {deployment.namespace}/{deployment.name}") from error
             raise
         self._reported[deployment.uid] = self._clock()
-        for event in events(deployment, health, self._instance, now):
+        for event in self._news(deployment.uid, events(deployment, health, self._instance, now)):
             await self._tell(event)
         return answer
+
+    def _news(self, uid: str, found: Sequence[Document]) -> list[Document]:
+        """Return the events that were not told of late, and remember them."""
+        clock = self._clock()
+        told = {what: at for what, at in self._told.get(uid, {}).items() if clock - at < _EVENT_SPACING_SECONDS}
+        news = [event for event in found if (event["reason"], event["note"]) not in told]
+        told |= {(event["reason"], event["note"]): clock for event in news}
+        self._told[uid] = told
+        return news
 
     async def _tell(self, event: Document) -> None:
         """Post an event, at most once; the condition says the same and is what counts."""
@@ -92,6 +104,7 @@ class Reporter:
     def forget(self, uid: str) -> None:
         """Drop what is remembered of a deployment that is gone."""
         self._reported.pop(uid, None)
+        self._told.pop(uid, None)
 
 
 def _becomes_ready(deployment: Deployment, health: Health) -> bool:

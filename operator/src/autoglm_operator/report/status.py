@@ -15,7 +15,7 @@ _MESSAGE_LENGTH: Final = 1024
 def status_document(deployment: Deployment, health: Health, now: float) -> dict[str, Any]:
     """Return the status that the operator owns, as an object for server-side apply on `/status`."""
     served = (deployment.spec.model.served_name if deployment.spec else None) or deployment.name
-    status = {
+    status: dict[str, Any] = {
         "observedGeneration": deployment.generation,
         "replicas": health.replicas,
         "readyReplicas": health.ready,
@@ -24,6 +24,11 @@ def status_document(deployment: Deployment, health: Health, now: float) -> dict[
         "url": f"http://{deployment.name}.{deployment.namespace}.svc:{names.ENGINE_PORT}/v1",
         "conditions": [_condition(deployment, verdict, now) for verdict in health.verdicts],
     }
+    # What was learned stays until it is learned anew: a field that is not named is removed.
+    for key, learned in (("fit", health.fit), ("coldStart", health.cold_start), ("weights", health.weights)):
+        value = deployment.status.get(key) if learned is None else learned
+        if value:
+            status[key] = value
     return {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,

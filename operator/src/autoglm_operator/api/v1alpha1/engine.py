@@ -13,7 +13,6 @@ from autoglm_operator.api.types import (
     ENVIRONMENT_NAME_PATTERN,
     IMAGE_PATTERN,
     MODEL_ID_PATTERN,
-    REVISION_PATTERN,
     VERSION_PATTERN,
     ApiModel,
 )
@@ -145,10 +144,6 @@ class LoraAdapter(ApiModel):
         ),
     ]
     source: AdapterSource
-    revision: Annotated[
-        str | None,
-        Field(pattern=REVISION_PATTERN, max_length=128, description="Commit, tag or branch of its repository."),
-    ] = None
 
 
 class Lora(ApiModel):

@@ -1,21 +1,38 @@
 """What every engine's renderer returns, and the pieces they share."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
-from autoglm_operator.api.v1alpha1 import Model, Tracing
+from autoglm_operator.api.v1alpha1 import Model, Spec, Tracing, WarmStartMode
+from autoglm_operator.decide.fit.models import AUTOGLM_CONTEXT_LENGTH, is_autoglm_phone
 
 MODEL_VOLUME_PATH: Final = "/models"
-CACHE_PATH: Final = "/cache"
 ADAPTERS_PATH: Final = "/adapters"
+CACHE_PATH: Final = "/cache"
 
-#: Model ids whose publisher gives a command line to follow.
-AUTOGLM_PHONE_MODELS: Final = frozenset({"zai-org/AutoGLM-Phone-9B", "zai-org/AutoGLM-Phone-9B-Multilingual"})
 #: The publisher's limit on a screenshot, in pixels.
 AUTOGLM_MAX_PIXELS: Final = 5_000_000
-AUTOGLM_CONTEXT_LENGTH: Final = 25_480
+
+
+class Expanded(str):
+    """An argument that the kubelet shall expand; every other one reaches the engine as it is written."""
+
+    __slots__ = ()
+
+
+#: What LeaderWorkerSet puts into the environment of each pod of a group.
+LEADER_ADDRESS: Final = Expanded("$(LWS_LEADER_ADDRESS)")
+WORKER_INDEX: Final = Expanded("$(LWS_WORKER_INDEX)")
+
+
+class Role(StrEnum):
+    """What a pod is to its replica."""
+
+    ALONE = "alone"
+    LEADER = "leader"
+    WORKER = "worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +41,9 @@ class EngineProcess:
 
     Attributes:
         command: argv[0] and its fixed words; there is no shell.
-        args: the flags, one list item each.
+        args: the flags, one list item each; only what the kubelet shall expand is left unescaped.
         env: environment variables.
-        ready_path: answers 200 when requests can be answered.
-        live_path: answers 200 while the process should not be restarted.
-        live_timeout: seconds that the answer may take.
+        ready_path: answers 200 when requests can be answered; empty if the process serves none.
         shared_memory: size of /dev/shm; empty if the engine does not use it.
     """
 
@@ -36,20 +51,12 @@ class EngineProcess:
     args: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     ready_path: str = "/health"
-    live_path: str = "/health"
-    live_timeout: int = 5
     shared_memory: str = ""
 
 
-def flags(values: Mapping[str, object | None]) -> list[str]:
-    """Return `--name value` for each entry, `--name` alone for `True`; `None` leaves an entry out."""
-    words: list[str] = []
-    for name, value in values.items():
-        if value is True:
-            words.append(name)
-        elif value is not None:
-            words += [name, str(value)]
-    return words
+def literal(text: str) -> str:
+    """Return `text` so that the kubelet expands nothing in it: `$(HF_TOKEN)` stays those eleven characters."""
+    return text.replace("$", "$$")
 
 
 def ratio(percent: int | None) -> str | None:
@@ -57,19 +64,55 @@ def ratio(percent: int | None) -> str | None:
     return None if percent is None else f"{percent / 100:.2f}"
 
 
-def model_argument(model: Model) -> str:
-    """Return the model id, or the folder the volume is mounted on."""
-    if model.source.pvc is not None:
-        return f"{MODEL_VOLUME_PATH}/{model.source.pvc.path}" if model.source.pvc.path else MODEL_VOLUME_PATH
-    return model.source.hugging_face or ""
+def hub_model(spec: Spec) -> str | None:
+    """Return the id of the model if the engine itself gets it from a hub; `None` if it finds it in a folder."""
+    if spec.warm_start.mode is not WarmStartMode.LAZY:
+        return None
+    return spec.model.source.hugging_face or spec.model.source.model_scope
 
 
-def since(version: str | None, needed: tuple[int, int]) -> bool:
-    """Whether `version`, such as `0.18.1`, is at least `needed`; the default version has every flag used here."""
-    if version is None:
-        return True
-    numbers = [int(part) for part in re.findall(r"\d+", version)[:2]]
-    return tuple(numbers) >= needed
+def model_argument(spec: Spec) -> str:
+    """Return the model id, or the folder that the volume with the model is mounted on."""
+    source = spec.model.source
+    path = (source.pvc and source.pvc.path) or (source.oci_image and source.oci_image.path)
+    return hub_model(spec) or (f"{MODEL_VOLUME_PATH}/{path}" if path else MODEL_VOLUME_PATH)
+
+
+def context_length(model: Model) -> int | None:
+    """Return the context length to serve with; `None` for the model's own."""
+    return model.context_length or (AUTOGLM_CONTEXT_LENGTH if is_autoglm_phone(model) else None)
+
+
+def adapters(spec: Spec) -> list[str]:
+    """Return `name=where` for each LoRA adapter: an id on the hub, or the folder that its claim is mounted on."""
+    lora = spec.engine.lora
+    return [
+        f"{adapter.name}={adapter.source.hugging_face or f'{ADAPTERS_PATH}/{adapter.name}'}"
+        for adapter in (lora.adapters if lora else ())
+    ]
+
+
+def hub_environment(spec: Spec, modelscope_switch: str) -> dict[str, str]:
+    """Return the variables that say which hub the engine asks, or that it shall ask none.
+
+    Args:
+        spec: the deployment's.
+        modelscope_switch: the engine's own variable that selects ModelScope.
+    """
+    speculative, lora = spec.engine.speculative, spec.engine.lora
+    asks = (
+        hub_model(spec) is not None
+        or bool(speculative and speculative.model)
+        or any(adapter.source.hugging_face for adapter in (lora.adapters if lora else ()))
+    )
+    if not asks:
+        return {"HF_HUB_OFFLINE": "1"}
+    endpoint = spec.model.hub_endpoint
+    if spec.model.source.model_scope is None:
+        return {"HF_ENDPOINT": endpoint} if endpoint else {}
+    # ModelScope's client takes a host, without the scheme.
+    domain = {"MODELSCOPE_DOMAIN": endpoint.split("://", 1)[1].rstrip("/")} if endpoint else {}
+    return {modelscope_switch: "true", "MODELSCOPE_CACHE": f"{CACHE_PATH}/modelscope", **domain}
 
 
 def tracing_environment(tracing: Tracing | None, service: str) -> dict[str, str]:

@@ -3,14 +3,15 @@
 from autoglm_operator.api import names
 from autoglm_operator.api.v1alpha1 import Simulator
 from autoglm_operator.decide.plan import Plan
-from autoglm_operator.render.engines.common import EngineProcess, flags, model_argument, ratio
+from autoglm_operator.render.engines.common import EngineProcess, Role, model_argument, ratio
 
 
-def render(plan: Plan) -> EngineProcess:
-    """Return the `autoglm-simulator serve` process for `plan`."""
+def render(plan: Plan, role: Role = Role.ALONE) -> EngineProcess:
+    """Return the `autoglm-simulator serve` process for `plan`; a worker has nothing to do and serves nothing."""
     spec = plan.spec
     engine = spec.engine
     simulator = engine.simulator or Simulator()
+    caching = "--enable-prefix-caching" if engine.kv_cache.prefix_caching else "--no-enable-prefix-caching"
     values: dict[str, object | None] = {
         "--host": "0.0.0.0",  # noqa: S104  # the pod's own address; the NetworkPolicy decides who reaches it
         "--port": names.ENGINE_PORT,
@@ -20,12 +21,13 @@ def render(plan: Plan) -> EngineProcess:
         "--max-num-batched-tokens": engine.batching.max_batched_tokens,
         "--gpu-memory-utilization": ratio(engine.kv_cache.utilization_percent),
         "--tensor-parallel-size": spec.resources.parallelism.tensor,
-        "--enable-prefix-caching" if engine.kv_cache.prefix_caching else "--no-enable-prefix-caching": True,
         "--shutdown-timeout": plan.timing.drain,
         "--profile": simulator.profile,
         "--startup-seconds": simulator.startup_seconds,
     }
+    words = [word for name, value in values.items() if value is not None for word in (name, str(value))]
     return EngineProcess(
         command=("autoglm-simulator", "serve"),
-        args=(model_argument(spec.model), *flags(values)),
+        args=(model_argument(spec), *words, caching),
+        ready_path="" if role is Role.WORKER else "/health",
     )
