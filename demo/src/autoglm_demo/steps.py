@@ -47,6 +47,7 @@ def install_chart(target: Target, kubeconfig: Path) -> None:
         "image": _image(target, "operator"),
         "engines": {"simulator": {"image": _image(target, "simulator")}},
         "agent": {"source": target.agent_source, "image": _image(target, "agent")},
+        "fetch": {"image": _image(target, "fetch")},
         **{process: {"podAnnotations": _build()} for process in ("operator", "autoscaler")},
     }
     release = ("upgrade", "--install", RELEASE, str(CHART), "--namespace", SYSTEM_NAMESPACE, "--create-namespace")

@@ -30,6 +30,21 @@ def test_what_the_engine_lists():
     assert parse(json.dumps(body).encode(), 1.0).models == {"phone", "sql"}
 
 
+def test_what_is_wrong_and_what_is_asked_for():
+    fault = {"gpu": "GPU-1", "code": "xid-79", "severity": "critical", "action": "drain", "message": "m" * 999}
+    body = json.loads(state()) | {
+        "engine": {"hung": True, "progress": "no token for 40 s"},
+        "faults": [fault],
+        "elastic": {"requestedMaxNumSeqs": 8},
+    }
+    found = parse(json.dumps(body).encode(), 1.0)
+    assert [(item.code, item.action, len(item.message)) for item in found.faults] == [
+        ("engine-hung", "restart", 17),
+        ("xid-79", "drain", 512),
+    ]
+    assert found.requested_max_num_seqs == 8
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
@@ -37,6 +52,7 @@ def test_what_the_engine_lists():
         (b"[]", "malformed"),
         (b'{"version":1}', "malformed"),
         (b'{"version":1,"gpus":[],"engine":7}', "malformed"),
+        (b'{"version":1,"gpus":[],"faults":[{}]}', "malformed"),
         (state(gpu(), version=2), "malformed"),
         (state({"memoryUsedBytes": 1}), "malformed"),
         (state(gpu(used="many")), "malformed"),

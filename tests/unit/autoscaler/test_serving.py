@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from autoglm_operator.api.status import AdapterStatus, Serving
-from autoglm_operator.autoscaler.agent_state import AgentSample
+from autoglm_operator.api.status import AdapterStatus, PodFault, Serving
+from autoglm_operator.autoscaler.agent_state import AgentSample, Fault
 from autoglm_operator.autoscaler.engine_metrics import EngineSample, parse
+from autoglm_operator.autoscaler.pods import EnginePod
 from autoglm_operator.autoscaler.serving import serving
 from autoglm_operator.autoscaler.store import History
 from autoglm_operator.decide.quantiles import Histogram
@@ -19,10 +20,13 @@ def histogram(bounds, counts):
     return Histogram(bounds, array("d", counts))
 
 
-def history(models=(), **fields):
-    made = History(gpu=AgentSample(1.0, (), frozenset(models)))
+def history(models=(), faults=(), requested=None, ready=True, **fields):
+    made = History(gpu=AgentSample(1.0, (), frozenset(models), tuple(faults), requested))
     made.add(replace(SAMPLE, **fields))
-    return made
+    return EnginePod("prod", "phone-0", "u", "phone", "10.0.0.1", ready, unschedulable=False), made
+
+
+SILENT = EnginePod("prod", "phone-1", "v", "phone", "10.0.0.2", ready=True, unschedulable=False), History()
 
 
 #: 980 answers of up to 100 tokens, 20 of up to 500
@@ -51,7 +55,7 @@ def test_what_hardly_moves_stays_as_it_was_written(before, after):
 
 
 def test_an_adapter_is_served_where_the_engine_lists_it():
-    pods = [history(models={"phone", "sql"}), history(models={"phone"}), History()]
+    pods = [history(models={"phone", "sql"}), history(models={"phone"}), SILENT]
     assert serving(pods, ("sql", "chat"), None).adapters == (
         AdapterStatus(name="sql", ready_replicas=1),
         AdapterStatus(name="chat", ready_replicas=0),
@@ -60,7 +64,22 @@ def test_an_adapter_is_served_where_the_engine_lists_it():
 
 @pytest.mark.parametrize("before", [None, Serving(kv_cache_tokens=5)])
 def test_silence_is_no_news(before):
-    assert serving([History()], ("sql",), before) == before
+    assert serving([SILENT], ("sql",), before) == before
+
+
+def test_faults_come_with_their_pod_the_worst_first():
+    warned, lost = Fault("power-brake", "warning", "none", "w"), Fault("xid-79", "critical", "drain", "off the bus")
+    found = serving([history(faults=[warned, lost], ready=False)], (), None)
+    assert [(fault.pod, fault.code) for fault in found.faults] == [("phone-0", "xid-79"), ("phone-0", "power-brake")]
+
+
+def test_faults_that_ended_are_gone_and_other_figures_stay():
+    before = Serving(kv_cache_tokens=5, faults=(PodFault(pod="p", code="c", severity="s", action="a", message="m"),))
+    assert serving([SILENT], (), before) == Serving(kv_cache_tokens=5)
+
+
+def test_the_least_batch_that_is_asked_for():
+    assert serving([history(requested=32), history(requested=16), history()], (), None).requested_max_num_seqs == 16
 
 
 VLLM = "vllm:num_requests_running 0\nvllm:num_requests_waiting 0\nvllm:kv_cache_usage_perc 0\n"

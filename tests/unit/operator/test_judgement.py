@@ -5,7 +5,7 @@ import pytest
 from autoglm_operator.api import names
 from autoglm_operator.decide.decided import Decided, shape
 from autoglm_operator.decide.health import GPU_ALLOCATION
-from autoglm_operator.decide.judgement import ENGINE_VERSION, judge
+from autoglm_operator.decide.judgement import ENGINE_VERSION, GPU_HEALTHY, judge
 from autoglm_operator.decide.plan import make_plan
 from autoglm_operator.decide.reasons import Reason
 from autoglm_operator.errors import Terminal
@@ -105,3 +105,35 @@ def test_what_a_layout_costs_is_said_where_the_gpus_are(seen):
         "parallelism": {"tensor": 2, "pipeline": 2},
     }
     assert "each idles 50% of the time" in condition(judged(seen(resources=spread)), GPU_ALLOCATION).message
+
+
+FAULT = {"pod": "phone-x", "code": "xid-79", "severity": "critical", "action": "drain", "message": "off the bus"}
+
+
+def test_a_fault_is_a_condition_and_one_event(seen):
+    status = {"serving": {"faults": [FAULT]}}
+    health = judged(seen(status=status))
+    verdict = condition(health, GPU_HEALTHY)
+    assert (verdict.status, verdict.message) == ("False", "pod phone-x: xid-79: off the bus")
+    (notice,) = health.notices
+    assert (notice.kind, notice.reason) == ("Warning", Reason.FAULT_REPORTED)
+    assert "asks for: drain" in notice.message
+    told = {
+        "type": GPU_HEALTHY,
+        "status": "False",
+        "observedGeneration": 1,
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+        "reason": verdict.reason,
+        "message": verdict.message,
+    }
+    assert judged(seen(status=status | {"conditions": [told]})).notices == ()
+
+
+def test_a_warning_is_no_sick_gpu(seen):
+    status = {"serving": {"faults": [FAULT | {"severity": "warning"}]}}
+    assert condition(judged(seen(status=status)), GPU_HEALTHY).status == "True"
+
+
+def test_nothing_is_said_of_gpus_that_nobody_has_looked_at(seen):
+    assert condition(judged(seen()), GPU_HEALTHY) is None
+    assert condition(judged(seen(status={"serving": {"kvCacheTokens": 1}})), GPU_HEALTHY).status == "True"

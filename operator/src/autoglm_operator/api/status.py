@@ -47,6 +47,16 @@ class AdapterStatus(ApiModel):
     ready_replicas: Annotated[int, Field(ge=0, description="Ready replicas that serve it.")] = 0
 
 
+class PodFault(ApiModel):
+    """Something wrong with a GPU or an engine, as its agent sees it."""
+
+    pod: Annotated[str, Field(max_length=253)]
+    code: Annotated[str, Field(max_length=64, description="Such as xid-79, or engine-hung.")]
+    severity: Annotated[str, Field(max_length=16, description="info, warning or critical.")]
+    action: Annotated[str, Field(max_length=16, description="What it asks for: none, not-ready, restart or drain.")]
+    message: Annotated[str, Field(max_length=512)]
+
+
 class Serving(ApiModel):
     """What the engines say of themselves."""
 
@@ -61,6 +71,13 @@ class Serving(ApiModel):
         Field(alias="itlP99Seconds", ge=0, description="99th percentile of the time between tokens, since the start."),
     ] = None
     adapters: Annotated[tuple[AdapterStatus, ...], Field(max_length=64, description="LoRA adapters of the spec.")] = ()
+    faults: Annotated[tuple[PodFault, ...], Field(max_length=16, description="The worst first.")] = ()
+    requested_max_num_seqs: Annotated[
+        int | None,
+        Field(
+            ge=1, description="The least batch that an agent asks for under memory pressure; see batching.maxNumSeqs."
+        ),
+    ] = None
 
 
 class ColdStartStage(ApiModel):

@@ -1,7 +1,8 @@
-"""What is read from an agent's `/state`: the memory of its GPUs, and what its engine serves."""
+"""What is read from an agent's `/state`: the memory of its GPUs, what its engine serves, and faults."""
 
 import json
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,6 +11,23 @@ from autoglm_operator.autoscaler.engine_metrics import ScrapeError
 _VERSION: Final = 1
 #: The agent itself leaves out what is older; this is for one that does not.
 _OLDEST_SECONDS: Final = 30.0
+_MESSAGE_LENGTH: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong with a GPU or with the engine.
+
+    Attributes:
+        code: such as `xid-79`.
+        severity: `info`, `warning` or `critical`.
+        action: what it asks for: `none`, `not-ready`, `restart` or `drain`.
+    """
+
+    code: str
+    severity: str
+    action: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +38,15 @@ class AgentSample:
         taken: monotonic time of the oldest GPU's figures, in seconds.
         memory: share of each GPU's memory in use, 0 to 1; empty without GPUs, or with stale figures alone.
         models: names that the engine lists, adapters among them.
+        faults: of its GPUs and its engine.
+        requested_max_num_seqs: the batch that the agent asks for under memory pressure; `None` if it asks for none.
     """
 
     taken: float
     memory: tuple[float, ...]
     models: frozenset[str] = frozenset()
+    faults: tuple[Fault, ...] = ()
+    requested_max_num_seqs: int | None = None
 
 
 def parse(body: bytes, taken: float) -> AgentSample:
@@ -37,14 +59,26 @@ def parse(body: bytes, taken: float) -> AgentSample:
         document = json.loads(body)
         version, gpus = document["version"], document["gpus"]
         samples = [(_age(gpu), _share(gpu)) for gpu in gpus]
-        models = frozenset(map(str, (document.get("engine") or {}).get("models") or ()))
+        engine = document.get("engine") or {}
+        models = frozenset(map(str, engine.get("models") or ()))
+        faults = tuple(_faults(document, engine))
+        requested = (document.get("elastic") or {}).get("requestedMaxNumSeqs")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ScrapeError("malformed", f"not a /state document: {error!r}") from error
     if version != _VERSION:
         raise ScrapeError("malformed", f"/state has version {version!r}: expected {_VERSION}")
     fresh = [sample for sample in samples if sample[0] <= _OLDEST_SECONDS]
     oldest = max((age for age, _ in fresh), default=0.0)
-    return AgentSample(taken - oldest, tuple(share for _, share in fresh), models)
+    asked = requested if isinstance(requested, int) and requested > 0 else None
+    return AgentSample(taken - oldest, tuple(share for _, share in fresh), models, faults, asked)
+
+
+def _faults(document: Mapping[str, Any], engine: Mapping[str, Any]) -> Iterator[Fault]:
+    if engine.get("hung"):
+        yield Fault("engine-hung", "critical", "restart", str(engine.get("progress") or "")[:_MESSAGE_LENGTH])
+    for item in document.get("faults") or ():
+        words = [str(item[key]) for key in ("code", "severity", "action", "message")]
+        yield Fault(words[0][:64], words[1][:16], words[2][:16], words[3][:_MESSAGE_LENGTH])
 
 
 def _age(gpu: Any) -> float:

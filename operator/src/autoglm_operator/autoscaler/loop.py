@@ -116,7 +116,7 @@ class Loop:
         self._metrics.tick_seconds.observe(time.monotonic() - start)
         if decision is not None:
             self._tell(target, decision, wall)
-        said = serving([history for pod, history in rows if pod.ready], target.adapters, target.serving)
+        said = serving(rows, target.adapters, target.serving)
         latencies = Latencies(snapshot.values.get(TTFT_P99.name), snapshot.values.get(ITL_P99.name))
         await self._writer.write(target, decision, latencies, said)
 

@@ -1,32 +1,40 @@
 """What the engines of one deployment say of themselves, for `status.serving`: pure."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from typing import Final
 
-from autoglm_operator.api.status import AdapterStatus, Serving
+from autoglm_operator.api.status import AdapterStatus, PodFault, Serving
 from autoglm_operator.autoscaler.engine_metrics import EngineSample
+from autoglm_operator.autoscaler.pods import EnginePod
 from autoglm_operator.autoscaler.store import History
 from autoglm_operator.decide.quantiles import Histogram, Increase, pool, quantile
 
 _P99: Final = 0.99
 #: Fewer answers tell nothing of the longest in a hundred.
 _LEAST_ANSWERS: Final = 100
+_MOST_FAULTS: Final = 16
+_SEVERITIES: Final = {"critical": 0, "warning": 1, "info": 2}
 #: What moves by less is no news.
 _CHANGE: Final = 0.1
 
 
-def serving(histories: Iterable[History], adapters: Sequence[str], before: Serving | None) -> Serving | None:
+def serving(
+    pods: Iterable[tuple[EnginePod, History]], adapters: Sequence[str], before: Serving | None
+) -> Serving | None:
     """Return what the ready pods say; figures that hardly moved stay as they were written.
 
     Args:
-        histories: of the ready pods.
+        pods: with what is known of each; what they serve is asked of the ready ones alone.
         adapters: names in the spec.
         before: what is written now.
     """
-    known = [history for history in histories if history.samples]
-    if not known:
-        return before
+    rows = list(pods)
+    known = [history for pod, history in rows if pod.ready and history.samples]
+    faults = _faults(rows)
     before = before or Serving()
+    if not known:
+        return _some(before.model_copy(update={"faults": faults}))
     samples = [history.samples[-1] for history in known]
     sizes = [sample.kv_tokens for sample in samples if sample.kv_tokens]
     return Serving(
@@ -34,7 +42,24 @@ def serving(histories: Iterable[History], adapters: Sequence[str], before: Servi
         output_tokens_p99=_whole(_steady(before.output_tokens_p99, _p99(samples, _answers))),
         itl_p99_seconds=_steady(before.itl_p99_seconds, _p99(samples, _pace)),
         adapters=tuple(AdapterStatus(name=name, ready_replicas=_serve(known, name)) for name in adapters),
+        faults=faults,
+        requested_max_num_seqs=min(_requested(known), default=None),
     )
+
+
+def _some(said: Serving) -> Serving | None:
+    return None if said == Serving() else said
+
+
+def _faults(rows: Iterable[tuple[EnginePod, History]]) -> tuple[PodFault, ...]:
+    found = [(pod.name, fault) for pod, history in rows if history.gpu for fault in history.gpu.faults]
+    found.sort(key=lambda item: (_SEVERITIES.get(item[1].severity, len(_SEVERITIES)), item[0], item[1].code))
+    return tuple(PodFault(pod=pod, **asdict(fault)) for pod, fault in found[:_MOST_FAULTS])
+
+
+def _requested(histories: Iterable[History]) -> list[int]:
+    asked = (history.gpu.requested_max_num_seqs for history in histories if history.gpu)
+    return [number for number in asked if number is not None]
 
 
 def _serve(histories: Iterable[History], adapter: str) -> int:

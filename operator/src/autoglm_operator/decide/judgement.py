@@ -1,5 +1,6 @@
 """Everything that is reported of a deployment whose plan could be made: pure."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -13,6 +14,8 @@ from autoglm_operator.decide.reasons import Reason
 from autoglm_operator.observe.world import Observed
 
 ENGINE_VERSION: Final = "EngineVersion"
+GPU_HEALTHY: Final = "GPUHealthy"
+_LOOKED_FOR: Final = "critical"
 
 
 def judge(observed: Observed, plan: Plan, doubt: str | None) -> Health:
@@ -27,7 +30,11 @@ def judge(observed: Observed, plan: Plan, doubt: str | None) -> Health:
     seen = observed_fit(plan.fit, plan.spec, observed.deployment.status.get("serving") or {})
     return replace(
         health,
-        verdicts=(*(_with_notes(verdict, plan) for verdict in health.verdicts), *_version(plan, doubt)),
+        verdicts=(
+            *(_with_notes(verdict, plan) for verdict in health.verdicts),
+            *_version(plan, doubt),
+            *_gpus(observed),
+        ),
         fit=fit_status(plan.fit, seen),
         cold_start=cold_start(observed),
         weights=plan.warm.record(),
@@ -55,8 +62,35 @@ def _version(plan: Plan, doubt: str | None) -> tuple[Verdict, ...]:
     return (Verdict(ENGINE_VERSION, "True", Reason.FLAGS_CHECKED, message),)
 
 
+def _gpus(observed: Observed) -> tuple[Verdict, ...]:
+    """Return the condition on what agents see; none before an agent was heard of."""
+    serving = observed.deployment.status.get("serving")
+    if serving is None:
+        return ()
+    faults = serving.get("faults") or []
+    if not faults:
+        return (Verdict(GPU_HEALTHY, "True", Reason.NO_FAULT, "no agent reports a fault of a GPU or an engine"),)
+    words = "; ".join(f"pod {fault['pod']}: {fault['code']}: {fault['message']}" for fault in faults)
+    bad = any(fault["severity"] == _LOOKED_FOR for fault in faults)
+    return (Verdict(GPU_HEALTHY, "False" if bad else "True", Reason.FAULT_REPORTED, words),)
+
+
+def _faults(observed: Observed) -> Iterator[Notice]:
+    """Yield each fault once: the condition of before says which were known."""
+    known = observed.deployment.conditions.get(GPU_HEALTHY)
+    for fault in (observed.deployment.status.get("serving") or {}).get("faults") or []:
+        words = f"pod {fault['pod']}: {fault['code']}: {fault['message']}"
+        if known is None or words not in known.message:
+            kind = "Normal" if fault["severity"] == "info" else "Warning"
+            yield Notice(kind, Reason.FAULT_REPORTED, f"{words} (asks for: {fault['action']})")
+
+
 def _notices(observed: Observed, seen: ObservedFit | None) -> tuple[Notice, ...]:
-    """Tell once that the estimate of the memory was off."""
+    """Tell once what agents see, and that the estimate of the memory was off."""
+    return (*_faults(observed), *_estimate(observed, seen))
+
+
+def _estimate(observed: Observed, seen: ObservedFit | None) -> tuple[Notice, ...]:
     before = ((observed.deployment.status.get("fit") or {}).get("observed") or {}).get("message")
     if seen is None or not seen.off or before == seen.sentence:
         return ()

@@ -92,3 +92,5 @@ class Reason(StrEnum):
     FLAGS_UNCHECKED = "FlagsUnchecked"
     FIT_ESTIMATE_OFF = "FitEstimateOff"
     NO_IMAGE_VOLUMES = "NoImageVolumes"
+    NO_FAULT = "NoFault"
+    FAULT_REPORTED = "FaultReported"
