@@ -57,6 +57,21 @@ class PodFault(ApiModel):
     message: Annotated[str, Field(max_length=512)]
 
 
+class Bottleneck(ApiModel):
+    """What limits the replicas at present, and which knob moves it."""
+
+    cause: Annotated[
+        str,
+        Field(
+            max_length=32,
+            pattern="^[a-z]+(-[a-z]+)*$",
+            description="compute, memory-bandwidth, kv-cache, queue, network, client or idle.",
+        ),
+    ]
+    evidence: Annotated[str, Field(max_length=512, description="One sentence with the numbers that tell it.")]
+    knob: Annotated[str, Field(max_length=256, description="What to change in the spec.")] = ""
+
+
 class Serving(ApiModel):
     """What the engines say of themselves."""
 
@@ -78,6 +93,7 @@ class Serving(ApiModel):
             ge=1, description="The least batch that an agent asks for under memory pressure; see batching.maxNumSeqs."
         ),
     ] = None
+    bottleneck: Bottleneck | None = None
 
 
 class ColdStartStage(ApiModel):
