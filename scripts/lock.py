@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+#: Package → folder of its Dockerfile, and the extras that its image carries.
 IMAGES = {
-    "autoglm-operator": "operator",
-    "autoglm-agent": "agents/gpu",
-    "autoglm-bench": "agents/bench",
-    "autoglm-fetch": "agents/fetch",
-    "autoglm-simulator": "simulator",
+    "autoglm-operator": ("operator", ()),
+    "autoglm-agent": ("agents/gpu", ("otlp",)),
+    "autoglm-bench": ("agents/bench", ()),
+    "autoglm-fetch": ("agents/fetch", ()),
+    "autoglm-simulator": ("simulator", ()),
 }
 COMMON = ("export", "--quiet", "--format", "requirements.txt", "--no-emit-workspace", "--no-header", "--no-annotate")
 
@@ -25,8 +26,9 @@ def main() -> int:
     uv = os.environ.get("UV", "uv")
     subprocess.run([uv, "lock", "--quiet"], cwd=ROOT, check=True)
     _export(uv, ROOT / "requirements.lock", "--group", "dev")
-    for package, folder in IMAGES.items():
-        _export(uv, ROOT / folder / "requirements.lock", "--package", package, "--no-dev")
+    for package, (folder, extras) in IMAGES.items():
+        wanted = [word for extra in extras for word in ("--extra", extra)]
+        _export(uv, ROOT / folder / "requirements.lock", "--package", package, "--no-dev", *wanted)
     return 0
 
 

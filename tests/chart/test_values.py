@@ -102,6 +102,7 @@ def test_the_processes_accept_what_the_chart_sets(helm, chart, process):
     assert settings.otlp_endpoint == "http://otel-collector.monitoring:4318"
     if process == "operator":
         assert settings.images.agent_source == "replay"
+        assert settings.images.agent_otlp_endpoint == "http://otel-collector.monitoring:4317"
         assert settings.images.pull_policy == "Always"
         assert settings.images.engines[EngineType.VLLM] == "mirror.example.com/mirror/vllm:v0.33.1"
     else:

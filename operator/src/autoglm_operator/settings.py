@@ -30,6 +30,7 @@ class Images:
         fetch: image that downloads model files.
         pull_policy: of all of them.
         agent_source: `auto` reads NVML where there is a GPU; `replay` is a fake for machines without one.
+        agent_otlp_endpoint: where agents send OTLP metrics; `None` if nowhere.
     """
 
     engines: Mapping[EngineType, str] = field(default_factory=lambda: dict(DEFAULT_IMAGES))
@@ -37,6 +38,7 @@ class Images:
     fetch: str = DEFAULT_FETCH_IMAGE
     pull_policy: PullPolicy = "IfNotPresent"
     agent_source: AgentSource = "auto"
+    agent_otlp_endpoint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ def _images(environ: Mapping[str, str]) -> Images:
         fetch=environ.get("FETCH_IMAGE") or DEFAULT_FETCH_IMAGE,
         pull_policy=_choice(environ, "IMAGE_PULL_POLICY", ("Always", "IfNotPresent", "Never"), "IfNotPresent"),  # type: ignore[arg-type]
         agent_source=_choice(environ, "AGENT_SOURCE", ("auto", "replay"), "auto"),  # type: ignore[arg-type]
+        agent_otlp_endpoint=environ.get("AGENT_OTLP_ENDPOINT") or None,
     )
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from autoglm_agent.otlp_setting import setting
 from autoglm_operator.api import names
 from autoglm_operator.api.signals import DESIRED_REPLICAS, KV_CACHE_UTILIZATION, QUEUE_DEPTH, TTFT_P99
 from autoglm_operator.api.v1alpha1 import EngineType
@@ -170,6 +171,17 @@ def test_agent(render):
     assert agent["restartPolicy"] == "Always", "a native sidecar"
     assert (agent["image"], agent["imagePullPolicy"]) == ("mirror/agent:1", "Never")
     assert agent["args"][-2:] == ["--gpus", "4"]
+    assert not [entry for entry in agent["env"] if entry["name"].startswith("OTEL")]
+
+
+def test_the_agent_sends_its_figures_where_the_chart_says(render):
+    made = render(images=Images(agent_otlp_endpoint="http://collector:4317"))["Deployment"]["spec"]["template"]["spec"]
+    environment = [entry["name"] for entry in made["initContainers"][0]["env"]]
+    values = {entry["name"]: entry.get("value") for entry in made["initContainers"][0]["env"]}
+    assert setting({"OTEL_EXPORTER_OTLP_ENDPOINT": values["OTEL_EXPORTER_OTLP_ENDPOINT"]}).grpc
+    assert "k8s.pod.name=$(POD_NAME)" in values["OTEL_RESOURCE_ATTRIBUTES"].split(",")
+    # A reference is replaced only by what stands before it.
+    assert max(map(environment.index, ("POD_NAME", "POD_NAMESPACE"))) < environment.index("OTEL_RESOURCE_ATTRIBUTES")
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ def agent(plan: Plan, images: Images) -> dict[str, Any]:
             _from_pod("POD_NAMESPACE", "metadata.namespace"),
             # Where the node's dcgm-exporter is, should it have one.
             _from_pod("NODE_IP", "status.hostIP"),
+            *_otlp(images.agent_otlp_endpoint),
         ],
         "restartPolicy": "Always",
         "ports": [{"name": "agent", "containerPort": names.AGENT_PORT, "protocol": "TCP"}],
@@ -44,6 +45,16 @@ def _arguments(plan: Plan, images: Images) -> list[str]:
     args += ["--listen", f"0.0.0.0:{names.AGENT_PORT}", "--tolerance", plan.spec.tolerance.value]
     # Fewer than these are a fault, and more are not the pod's.
     return [*args, "--gpus", str(plan.allocation.count)]
+
+
+def _otlp(endpoint: str | None) -> list[dict[str, Any]]:
+    if endpoint is None:
+        return []
+    pod = f"k8s.namespace.name=$(POD_NAMESPACE),k8s.pod.name=$(POD_NAME),k8s.container.name={names.AGENT_CONTAINER}"
+    return [
+        {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": endpoint},
+        {"name": "OTEL_RESOURCE_ATTRIBUTES", "value": f"{pod},service.instance.id=$(POD_NAME)"},
+    ]
 
 
 def _from_pod(name: str, path: str) -> dict[str, Any]:
