@@ -6,11 +6,12 @@ from pathlib import Path
 
 import yaml
 
+from autoglm_operator.api import names
 from autoglm_operator.api.crd import HEADER, custom_resource_definition
+from autoglm_operator.api.kinds import KINDS
 from reference import api_page
 
 ROOT = Path(__file__).resolve().parent.parent
-CRD_FILE = "autoglm.io_autoglmdeployments.yaml"
 
 
 class _Dumper(yaml.SafeDumper):
@@ -25,12 +26,13 @@ class _Dumper(yaml.SafeDumper):
 
 def outputs() -> dict[Path, str]:
     """Return the generated files by their path from the root."""
-    crd = HEADER + yaml.dump(custom_resource_definition(), Dumper=_Dumper, sort_keys=False, width=120)
-    return {
-        Path("crds", CRD_FILE): crd,
-        Path("charts/autoglm-operator/files/crds", CRD_FILE): crd,
-        Path("docs/reference/autoglmdeployment.md"): api_page(),
-    }
+    made: dict[Path, str] = {}
+    for kind in KINDS:
+        crd = HEADER + yaml.dump(custom_resource_definition(kind), Dumper=_Dumper, sort_keys=False, width=120)
+        file = f"{names.GROUP}_{kind.names.plural}.yaml"
+        made |= {Path("crds", file): crd, Path("charts/autoglm-operator/files/crds", file): crd}
+        made[Path("docs/reference", f"{kind.names.singular}.md")] = api_page(kind)
+    return made
 
 
 def _content(path: Path) -> str | None:

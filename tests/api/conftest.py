@@ -19,6 +19,7 @@ import yaml
 
 from autoglm_operator.api import names
 from autoglm_operator.api.crd import custom_resource_definition
+from autoglm_operator.api.kinds import KINDS, CustomKind
 from autoglm_operator.kube import resources
 from autoglm_operator.kube.connection import Connection
 from autoglm_operator.observe.caches import CHILD_KINDS, OPTIONAL_KINDS
@@ -96,19 +97,24 @@ def _ok(answer: httpx.Response) -> Document:
 
 @pytest.fixture(scope="session")
 def cluster(control_plane) -> Iterator[Cluster]:
-    """Return the cluster with the CRD installed."""
+    """Return the cluster with the CRDs installed."""
     made = Cluster(control_plane.kubeconfig)
-    crd = custom_resource_definition()
-    path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd['metadata']['name']}"
-    options = {"content_type": "application/apply-patch+yaml", "fieldManager": "tests", "force": "true"}
-    answer = made.call("PATCH", path, crd, **options)
-    assert answer.is_success, answer.text
-    assert "Warning" not in answer.headers
-    within(30, lambda: made.call("GET", f"/apis/{names.API_VERSION}/{names.PLURAL}").is_success)
-    # The schema that was there before may be served for a moment longer.
-    within(30, lambda: _serves_newest(made, crd))
+    for kind in KINDS:
+        _install(made, kind)
     yield made
     made.http.close()
+
+
+def _install(cluster: Cluster, kind: CustomKind) -> None:
+    crd = custom_resource_definition(kind)
+    path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd['metadata']['name']}"
+    options = {"content_type": "application/apply-patch+yaml", "fieldManager": "tests", "force": "true"}
+    answer = cluster.call("PATCH", path, crd, **options)
+    assert answer.is_success, answer.text
+    assert "Warning" not in answer.headers
+    within(30, lambda: cluster.call("GET", f"/apis/{names.API_VERSION}/{kind.names.plural}").is_success)
+    # The schema that was there before may be served for a moment longer.
+    within(30, lambda: _serves_newest(cluster, crd))
 
 
 def _serves_newest(cluster: Cluster, crd: Document) -> bool:

@@ -3,56 +3,11 @@
 from typing import Any, Final
 
 from autoglm_operator.api import names
+from autoglm_operator.api.kinds import DEPLOYMENT, CustomKind
 from autoglm_operator.api.rule import EACH, Rule
-from autoglm_operator.api.status import Status
 from autoglm_operator.api.types import ApiModel
-from autoglm_operator.api.v1alpha1 import Spec
-from autoglm_operator.api.validation import RULES
 
 HEADER: Final = "# Generated from operator/src/autoglm_operator/api by `make generate`; do not edit.\n"
-
-PRINTER_COLUMNS: Final = (
-    {
-        "name": "Ready",
-        "type": "string",
-        "jsonPath": '.status.conditions[?(@.type=="Ready")].status',
-        "description": "Whether replicas of the newest spec answer requests.",
-    },
-    {
-        "name": "Replicas",
-        "type": "integer",
-        "jsonPath": ".status.readyReplicas",
-        "description": "Replicas that answer requests.",
-    },
-    {"name": "Desired", "type": "integer", "jsonPath": ".spec.replicas", "description": "Replicas wanted."},
-    {
-        "name": "Model",
-        "type": "string",
-        "jsonPath": ".status.modelName",
-        "description": "Name that clients write.",
-    },
-    {"name": "Engine", "type": "string", "jsonPath": ".spec.engine.type", "description": "Inference engine."},
-    {
-        "name": "GPU",
-        "type": "string",
-        "jsonPath": ".spec.resources.gpu.product",
-        "description": "GPU product.",
-    },
-    {
-        "name": "P99 TTFT",
-        "type": "string",
-        "jsonPath": ".status.autoscaling.ttftP99",
-        "description": "99th percentile of the time to first token.",
-    },
-    {
-        "name": "Reason",
-        "type": "string",
-        "priority": 1,
-        "jsonPath": '.status.conditions[?(@.type=="Ready")].message',
-        "description": "Why it is, or is not, ready.",
-    },
-    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
-)
 
 
 def _inline(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
@@ -120,8 +75,8 @@ def _place(root: dict[str, Any], rule: Rule) -> None:
     target.setdefault("x-kubernetes-validations", []).append(entry)
 
 
-def _open_api_schema() -> dict[str, Any]:
-    spec, status = _schema(Spec), _schema(Status)
+def _open_api_schema(kind: CustomKind) -> dict[str, Any]:
+    spec, status = _schema(kind.spec), _schema(kind.status)
     for part in (spec, status):
         part.pop("$defs", None)
     conditions = status["properties"]["conditions"]
@@ -130,7 +85,7 @@ def _open_api_schema() -> dict[str, Any]:
     status["default"] = {"observedGeneration": -1}
     root: dict[str, Any] = {
         "type": "object",
-        "description": "An LLM served by a set of GPU inference pods that scales to hold its latency objective.",
+        "description": kind.description,
         "required": ["spec"],
         "properties": {
             "apiVersion": {"type": "string"},
@@ -140,41 +95,34 @@ def _open_api_schema() -> dict[str, Any]:
             "status": status,
         },
     }
-    for rule in RULES:
+    for rule in kind.rules:
         _place(root, rule)
     return root
 
 
-def custom_resource_definition() -> dict[str, Any]:
-    """Return the CustomResourceDefinition of AutoGLMDeployment."""
+def custom_resource_definition(kind: CustomKind = DEPLOYMENT) -> dict[str, Any]:
+    """Return the CustomResourceDefinition of a kind."""
     version = {
         "name": names.VERSION,
         "served": True,
         "storage": True,
-        "schema": {"openAPIV3Schema": _open_api_schema()},
-        "subresources": {
-            "status": {},
-            "scale": {
-                "specReplicasPath": ".spec.replicas",
-                "statusReplicasPath": ".status.replicas",
-                "labelSelectorPath": ".status.selector",
-            },
-        },
-        "additionalPrinterColumns": [dict(column) for column in PRINTER_COLUMNS],
+        "schema": {"openAPIV3Schema": _open_api_schema(kind)},
+        "subresources": {"status": {}, **kind.subresources},
+        "additionalPrinterColumns": [dict(column) for column in kind.columns],
     }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{names.PLURAL}.{names.GROUP}"},
+        "metadata": {"name": f"{kind.names.plural}.{names.GROUP}"},
         "spec": {
             "group": names.GROUP,
             "scope": "Namespaced",
             "names": {
-                "kind": names.KIND,
-                "listKind": f"{names.KIND}List",
-                "plural": names.PLURAL,
-                "singular": names.SINGULAR,
-                "shortNames": [names.SHORT_NAME],
+                "kind": kind.names.kind,
+                "listKind": f"{kind.names.kind}List",
+                "plural": kind.names.plural,
+                "singular": kind.names.singular,
+                "shortNames": [kind.names.short],
                 "categories": [names.CATEGORY],
             },
             "versions": [version],

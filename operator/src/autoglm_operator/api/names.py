@@ -1,15 +1,27 @@
 """Names that more than one room uses: group, labels, ports, field managers."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 GROUP: Final = "autoglm.io"
 VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
-KIND: Final = "AutoGLMDeployment"
-PLURAL: Final = "autoglmdeployments"
-SINGULAR: Final = "autoglmdeployment"
-SHORT_NAME: Final = "agd"
 CATEGORY: Final = "autoglm"
+
+
+class KindNames(NamedTuple):
+    """What a kind is called."""
+
+    kind: str
+    plural: str
+    singular: str
+    short: str
+
+
+DEPLOYMENT: Final = KindNames("AutoGLMDeployment", "autoglmdeployments", "autoglmdeployment", "agd")
+BENCHMARK: Final = KindNames("AutoGLMBenchmark", "autoglmbenchmarks", "autoglmbenchmark", "agb")
+#: Of the deployment, which most of the code is about.
+KIND: Final = DEPLOYMENT.kind
+PLURAL: Final = DEPLOYMENT.plural
 
 MANAGED_BY: Final = "autoglm-operator"
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"

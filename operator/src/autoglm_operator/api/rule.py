@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from autoglm_operator.api.names import DEPLOYMENT
 from autoglm_operator.api.types import DNS_NAME_PATTERN
 
 #: In a path: every item of the list.
@@ -30,15 +31,14 @@ class Rule:
     field: str = ""
 
 
-def same_namespace(path: tuple[str, ...], kind: str) -> tuple[Rule, Rule]:
-    """Return the rules on a reference to an object of `kind` at `path`: by plain name, in the same namespace."""
+def same_namespace(path: tuple[str, ...], kind: str, owner: str = DEPLOYMENT.kind) -> tuple[Rule, Rule]:
+    """Return the rules on a reference of an `owner` to an object of `kind`: by plain name, in the same namespace."""
     name_field = "claimName" if kind == "PersistentVolumeClaim" else "name"
     return (
         Rule(
             path,
             "!has(self.__namespace__)",
-            f"references stay inside the namespace: remove `namespace` and create the {kind} beside the "
-            "AutoGLMDeployment",
+            f"references stay inside the namespace: remove `namespace` and create the {kind} beside the {owner}",
             lambda ref: "namespace" not in ref,
             ".__namespace__",
         ),

@@ -9,31 +9,32 @@ from pydantic import ValidationError
 
 from autoglm_operator.api import names
 from autoglm_operator.api.crd import custom_resource_definition
+from autoglm_operator.api.kinds import DEPLOYMENT, CustomKind
+from autoglm_operator.api.rule import broken
 from autoglm_operator.api.types import DNS_NAME_PATTERN
-from autoglm_operator.api.v1alpha1 import Spec
-from autoglm_operator.api.validation import violations
 
 
-def problems(document: Mapping[str, Any]) -> list[str]:
-    """Return what the API server would refuse in an AutoGLMDeployment, a line each; empty if it would take it."""
-    version, kind = document.get("apiVersion"), document.get("kind")
-    if (version, kind) != (names.API_VERSION, names.KIND):
-        return [f"apiVersion/kind: expected {names.API_VERSION} {names.KIND}, got {version} {kind}"]
+def problems(document: Mapping[str, Any], kind: CustomKind = DEPLOYMENT) -> list[str]:
+    """Return what the API server would refuse in an object of `kind`, a line each; empty if it would take it."""
+    given_kind = document.get("apiVersion"), document.get("kind")
+    if given_kind != (names.API_VERSION, kind.names.kind):
+        wanted = f"{names.API_VERSION} {kind.names.kind}"
+        return [f"apiVersion/kind: expected {wanted}, got {given_kind[0]} {given_kind[1]}"]
     if problem := _name_problem(document.get("metadata")):
         return [problem]
     # As the API server does: a field that is null is one that was left out.
     given = _without_nulls(document.get("spec") or {})
-    schema = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    schema = custom_resource_definition(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     unknown = list(_unknown(given, schema, "spec"))
     if unknown:
         return unknown
     try:
         # Strict and by way of JSON: the API server takes no "3" for 3 and no "yes" for true.
-        spec = Spec.model_validate_json(json.dumps(given, default=str), strict=True)
+        spec = kind.spec.model_validate_json(json.dumps(given, default=str), strict=True)
     except ValidationError as error:
         return [f"{_path(item['loc'])}: {item['msg']} (got {item['input']!r})" for item in error.errors()]
     filled = {**document, "spec": spec.model_dump(by_alias=True, exclude_none=True, mode="json")}
-    return violations(filled)
+    return broken(kind.rules, filled)
 
 
 def _name_problem(metadata: Any) -> str | None:

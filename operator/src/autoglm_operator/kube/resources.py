@@ -15,6 +15,7 @@ class Resource(NamedTuple):
 
 _RESOURCES: Final = (
     Resource(names.API_VERSION, names.KIND, names.PLURAL),
+    Resource(names.API_VERSION, names.BENCHMARK.kind, names.BENCHMARK.plural),
     Resource("v1", "Namespace", "namespaces"),
     Resource("v1", "Node", "nodes"),
     Resource("v1", "Pod", "pods"),
@@ -27,6 +28,7 @@ _RESOURCES: Final = (
     Resource("v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
     Resource("apps/v1", "DaemonSet", "daemonsets"),
     Resource("batch/v1", "Job", "jobs"),
+    Resource("batch/v1", "CronJob", "cronjobs"),
     Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
     Resource("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
     Resource("monitoring.coreos.com/v1", "PodMonitor", "podmonitors"),
