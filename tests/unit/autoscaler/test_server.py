@@ -71,14 +71,19 @@ class Reviews:
 
     def __init__(self):
         self.asked = []
+        self.wide = []
         self.allowed = True
+        #: Whether users may read all objects, or only the one that they ask for.
+        self.everything = False
         self.status = 201
 
     async def answer(self, request):
         review = await request.json()
-        self.asked.append(review["spec"])
+        wide = not review["spec"]["resourceAttributes"]["name"]
+        (self.wide if wide else self.asked).append(review["spec"])
         await asyncio.sleep(0.01)
-        status = {"allowed": self.allowed, "reason": "" if self.allowed else "no RBAC rule"}
+        allowed = self.allowed and (self.everything or not wide)
+        status = {"allowed": allowed, "reason": "" if allowed else "no RBAC rule"}
         return web.json_response(review | {"status": status}, status=self.status)
 
 
@@ -274,6 +279,21 @@ async def test_answers_of_reviews_are_kept_for_ten_seconds(running, clock):
     running.reviews.allowed = True
     assert (await running.as_proxy()).status_code == 403
     assert len(running.reviews.asked) == 2
+
+
+async def test_who_may_read_all_is_reviewed_once_for_all(running, clock):
+    """The HPA controller: one review for thousands of objects."""
+    running.reviews.everything = True
+    for path in (DEPTH, DEPTH.replace("phone", "*")):
+        assert (await running.as_proxy(path)).status_code == 200
+    assert (await running.as_proxy(DEPTH.replace("prod", "other"))).status_code == 404
+    assert running.reviews.asked == []
+    (review,) = running.reviews.wide
+    attributes = review["resourceAttributes"]
+    assert (attributes["namespace"], attributes["name"], attributes["subresource"]) == ("", "", "autoglm_queue_depth")
+    running.reviews.everything = running.reviews.allowed = False
+    clock.now += 11
+    assert (await running.as_proxy()).status_code == 403
 
 
 async def test_another_user_group_namespace_name_or_metric_is_another_review(running):

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from autoglm_operator.autoscaler.auth import User
@@ -14,6 +14,8 @@ from autoglm_operator.kube.client import Client, Document
 ALLOWED_SECONDS: Final = 10.0
 DENIED_SECONDS: Final = 10.0
 _MOST_ANSWERS: Final = 20_000
+#: Of a review: every namespace, every name.
+_ALL: Final = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,18 @@ class Access:
     async def denied(self, user: User, attributes: Attributes) -> str | None:
         """Return why `user` may not read, or `None` if they may.
 
+        The HPA controller may read every object, and asks for each at intervals longer than an answer is kept: whoever
+        may read all is asked about once, and only others about the one object.
+
         Raises:
             KubeError: the API server did not say; nobody may read then.
         """
+        everything = replace(attributes, namespace=_ALL, name=_ALL)
+        if await self._answer(user, everything) is None:
+            return None
+        return await self._answer(user, attributes)
+
+    async def _answer(self, user: User, attributes: Attributes) -> str | None:
         key = (user, attributes)
         if (known := self._answers.get(key)) is not None and self._clock() < known[0]:
             return known[1]
