@@ -52,6 +52,9 @@ class Engine:
         self.requests = []
         self.connections = 0
         self.open = set()
+        self.bodies = []
+        self.heads = []
+        self.metrics = self.state = b""
         self.busy = asyncio.Event()
 
     async def answer(self, reader, writer):
@@ -59,10 +62,18 @@ class Engine:
         head = await reader.readuntil(b"\r\n\r\n")
         if head.startswith(b"GET /v1/models "):
             return await answer("200 OK", b'{"data": [{"id": "phone"}]}')(writer)
+        if head.startswith(b"GET /metrics "):
+            return await answer("200 OK", self.metrics)(writer)
+        if head.startswith(b"GET /state "):
+            return await answer("200 OK", self.state)(writer)
+        if head.startswith(b"GET /version "):
+            return await answer("200 OK", b'{"version": "0.33.0"}')(writer)
         if head.startswith(b"GET "):
             return await answer("404 Not Found")(writer)
         fields = dict(line.lower().split(b": ", 1) for line in head.splitlines()[1:-1])
-        self.requests.append(json.loads(await reader.readexactly(int(fields[b"content-length"]))))
+        self.heads.append(head)
+        self.bodies.append(await reader.readexactly(int(fields[b"content-length"])))
+        self.requests.append(json.loads(self.bodies[-1]))
         if len(self.requests) == 5:
             self.busy.set()
         return await self.behaviour(writer)
@@ -84,7 +95,9 @@ class Engine:
 async def engine():
     result = Engine()
     server = await asyncio.start_server(result.handle, "127.0.0.1", 0)
-    result.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    result.server = server
+    result.root = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    result.url = f"{result.root}/v1"
     yield result
     server.close()
     for task in list(result.open):

@@ -2,14 +2,17 @@ import asyncio
 
 import pytest
 
-from autoglm_bench.client import ChatClient, Target
-from autoglm_bench.preflight import problem
+from autoglm_bench.load.workload import request
 from autoglm_bench.result import Cause
+from autoglm_bench.wire.chat import ChatClient, Target
+from autoglm_bench.wire.reading import problem
+
+BODY = request("phone", [{"role": "user", "content": "tap on search"}], 5, natural_end=False)
 
 
-async def ask(url, **target):
-    async with ChatClient(Target(url, "phone", 5, **target)) as client:
-        return await client.ask("tap on search")
+async def ask(url, *, keep_text=False, traceparent="", **target):
+    async with ChatClient(Target(url, "phone", **target)) as client:
+        return await client.ask(BODY, keep_text=keep_text, traceparent=traceparent)
 
 
 async def test_good_answer_is_timed_and_counted(engine, script):
@@ -32,12 +35,43 @@ async def test_request_asks_for_a_fixed_length_and_usage(engine):
     assert request["messages"] == [{"role": "user", "content": "tap on search"}]
     assert (request["model"], request["max_tokens"], request["stream"]) == ("phone", 5, True)
     assert request["stream_options"] == {"include_usage": True}
+    assert request["ignore_eos"] is True
 
 
 async def test_pieces_are_counted_where_the_engine_reports_no_usage(engine, script):
     engine.behaviour = script.stream(script.event("a"), script.event("b"), script.event(finish="stop"), script.done)
 
-    assert (await ask(engine.url)).output_tokens == 2
+    answer = await ask(engine.url)
+
+    assert (answer.output_tokens, answer.tokens) == (None, 2)
+
+
+async def test_text_is_kept_where_it_is_asked_for(engine):
+    assert (await ask(engine.url)).text == ""
+    assert (await ask(engine.url, keep_text=True)).text == "xxxxx"
+
+
+async def test_cached_tokens_are_read_where_the_engine_tells_them(engine, script):
+    usage = {"prompt_tokens": 9, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 4}}
+    engine.behaviour = script.stream(script.event("a"), script.event(finish="stop", usage=usage), script.done)
+
+    answer = await ask(engine.url)
+
+    assert (answer.prompt_tokens, answer.cached_tokens) == (9, 4)
+
+
+async def test_key_and_trace_context_are_sent(engine):
+    await ask(engine.url, api_key="secret", traceparent="00-1-2-01")
+
+    assert b"Authorization: Bearer secret\r\n" in engine.heads[0]
+    assert b"traceparent: 00-1-2-01\r\n" in engine.heads[0]
+
+
+async def test_name_without_an_address_is_refused():
+    answer = await ask("http://nowhere.invalid/v1")
+
+    assert answer.cause is Cause.REFUSED
+    assert "nowhere.invalid" in answer.detail
 
 
 async def test_events_may_be_cut_anywhere(engine, script):
@@ -50,9 +84,9 @@ async def test_events_may_be_cut_anywhere(engine, script):
 @pytest.mark.parametrize(("reuse", "connections"), [(False, 3), (True, 1)])
 async def test_each_request_has_its_own_connection_unless_asked(engine, script, reuse, connections):
     engine.behaviour = script.answer("500 Internal Server Error")
-    async with ChatClient(Target(engine.url, "phone", 5, reuse_connections=reuse)) as client:
+    async with ChatClient(Target(engine.url, "phone", reuse_connections=reuse)) as client:
         for _ in range(3):
-            await client.ask("x")
+            await client.ask(b"{}")
 
     assert engine.connections == connections
 
@@ -136,13 +170,13 @@ async def test_nothing_listens(unused_tcp_port):
 
 
 async def test_preflight_accepts_a_served_model(engine):
-    assert await problem(Target(engine.url, "phone", 1)) is None
+    assert await problem(Target(engine.url, "phone")) is None
 
 
 @pytest.mark.parametrize(
     ("change", "model", "said"),
     [
-        (lambda url: url, "tablet", "does not serve 'tablet'; it serves phone"),
+        (lambda url: url, "tablet", "does not serve it; it serves phone"),
         (lambda url: url.removesuffix("/v1") + "/v2", "phone", "Does --url end in /v1?"),
         (lambda _: "127.0.0.1:8000", "phone", "expected one such as http://"),
         (lambda _: "http://", "phone", "expected one such as http://"),
@@ -150,4 +184,4 @@ async def test_preflight_accepts_a_served_model(engine):
     ],
 )
 async def test_preflight_names_the_url_and_what_to_do(engine, change, model, said):
-    assert said in await problem(Target(change(engine.url), model, 1))
+    assert said in await problem(Target(change(engine.url), model))

@@ -1,9 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoglm_bench.profiles import Phase
-from autoglm_bench.result import Cause, Result
-from autoglm_bench.stats import distribution, percentile, summarise, total
+from autoglm_bench.figures.stats import distribution, percentile
 
 values = st.lists(st.floats(0, 1e6), min_size=1, max_size=200).map(sorted)
 
@@ -37,26 +35,9 @@ def test_distribution_of_nothing_is_nothing():
     assert distribution([]) is None
 
 
-def result(number, phase, ttft, cause=None, lateness=0.0):
-    return Result(number, phase, 1.0, 1.0 + lateness, ttft, (0.1, 0.2), 1.0, 10, 3, cause, "")
+def test_distribution_leaves_out_what_is_not_a_number():
+    found = distribution([3.0, float("nan"), 1.0])
 
-
-def test_summary_counts_failures_and_takes_latencies_of_successes_only():
-    plan = [Phase("a", 1, 10), Phase("b", 1, 5), Phase("a", 1, 10)]
-    results = [
-        result(0, "a", 0.1),
-        result(1, "a", 0.3, lateness=0.2),
-        result(2, "a", 9.0, Cause.CUT_OFF),
-        result(3, "b", None, Cause.REFUSED),
-    ]
-
-    first, second = summarise(plan, results)
-
-    assert (first.name, first.seconds, first.requests, first.succeeded, first.late) == ("a", 20, 3, 2, 1)
-    assert first.failures == {"cut_off": 1}
-    assert first.ttft.maximum == 0.3
-    assert first.itl.count == 4
-    assert first.output_tokens == 6
-    assert (second.name, second.succeeded, second.ttft) == ("b", 0, None)
-    whole = total(plan, results)
-    assert (whole.requests, whole.succeeded, whole.seconds) == (4, 2, 25)
+    assert (found.count, found.mean, found.deviation, found.maximum) == (2, 2.0, 1.0, 3.0)
+    assert found.variation == 0.5
+    assert found.percentiles == {50: 1.0, 90: 3.0, 95: 3.0, 99: 3.0}

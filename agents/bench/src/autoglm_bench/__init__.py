@@ -1,3 +1,3 @@
-"""Load generator for OpenAI-compatible engines."""
+"""Load tests of OpenAI-compatible engines."""
 
 __version__ = "0.1.0"

@@ -3,123 +3,166 @@
 import argparse
 import asyncio
 import json
+import os
+import signal
 import sys
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
 
-from autoglm_bench import __version__
-from autoglm_bench.client import Target
-from autoglm_bench.preflight import problem
-from autoglm_bench.profiles import Arrivals, Phase, spike, steady
-from autoglm_bench.report import document, table
-from autoglm_bench.run import Load, OnProgress, Outcome, Progress, generate
-from autoglm_bench.stats import percentile
+from autoglm_bench import in_job
+from autoglm_bench import options as flags
+from autoglm_bench.compare.verdict import Comparison, compare
+from autoglm_bench.files import FileError, check_writable, read_result, write
+from autoglm_bench.jobs import job
+from autoglm_bench.progress import shower
+from autoglm_bench.report.html import html
+from autoglm_bench.report.markdown import change_cells, comparison_markdown, markdown
+from autoglm_bench.report.table import columns, table
+from autoglm_bench.run import Job, Stopped, run
+from autoglm_bench.wire.reading import problem
+from autoglm_bench.wire.tracing import TracingError
 
-#: What a shell expects of a program that Ctrl-C ended.
-_INTERRUPTED: Final = 130
+_FAILED: Final = 1
+_USAGE: Final = 2
+#: What a shell expects of a program that a signal ended is this and the signal's number.
+_SIGNALLED: Final = 128
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one load and print its results; return the exit status: 1 if no request succeeded."""
-    options = _parse(arguments)
-    load = Load(
-        target=Target(options.url, options.model, options.output_tokens),
-        phases=options.phases,
-        prompt_tokens=options.prompt_tokens,
-        seed=options.seed,
-    )
-    shows_progress = sys.stderr.isatty()
+    """Do what the arguments say; return the exit status.
+
+    0: done; 1: no request succeeded, the target cannot be asked, a file cannot be written, or `compare --fail-on`;
+    2: wrong arguments; 130 or 143: stopped by SIGINT or SIGTERM, with a partial result.
+    """
+    parser = flags.parser()
+    options = parser.parse_args(arguments)
     try:
-        outcome = asyncio.run(_run(load, _show if shows_progress else None))
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    if shows_progress:
-        sys.stderr.write("\n")
-    if isinstance(outcome, str):
-        sys.stderr.write(f"autoglm-bench: {outcome}\n")
-        return 1
-    shown = document(load, outcome)
-    sys.stdout.write(json.dumps(shown, indent=2) + "\n" if options.output == "json" else table(load, outcome))
-    return _status(load, outcome)
+        return _COMMANDS[options.command](options)
+    except FileError as error:
+        return _say(str(error), _FAILED)
+    except ValueError as error:
+        return _say(str(error), _USAGE)
 
 
-async def _run(load: Load, on_progress: OnProgress | None) -> Outcome | str:
-    return await problem(load.target) or await generate(load, on_progress)
+def _run(options: argparse.Namespace) -> int:
+    flags.check(options)
+    if options.save:
+        check_writable(options.save)
+    baseline = read_result(options.baseline / in_job.RESULT_FILE) if options.baseline else None
+    wanted = job(options, os.environ)
+    stopped = Stopped()
+    try:
+        found = asyncio.run(_load(wanted, stopped, options.progress))
+    except asyncio.CancelledError:
+        return _say(f"{stopped.reason} before the load began", _SIGNALLED + stopped.number)
+    except TracingError as error:
+        return _say(str(error), _FAILED)
+    if isinstance(found, str):
+        return _say(found, _FAILED)
+    text = json.dumps(found)
+    status = _status(found, stopped)
+    sys.stdout.write(_FORMS[options.output](found) if options.output != "json" else text + "\n")
+    if options.save:
+        try:
+            write(options.save, text + "\n")
+        except FileError as error:
+            # The result of a long run is not lost with the disk.
+            if options.output != "json":
+                sys.stdout.write(text + "\n")
+            return _say(f"--save {error}; the result is on the standard output", status or _FAILED)
+    return _leave(options, found, baseline) or status
 
 
-def _status(load: Load, outcome: Outcome) -> int:
-    if outcome.partial:
-        return _INTERRUPTED
-    if outcome.results and all(result.cause for result in outcome.results):
-        last = outcome.results[-1]
-        sys.stderr.write(
-            f"autoglm-bench: none of {len(outcome.results)} requests to {load.target.url} succeeded; the last one: "
-            f"{last.cause}, {last.detail}. Look at the engine's log.\n"
-        )
-        return 1
+def _leave(options: argparse.Namespace, found: Mapping[str, Any], baseline: Mapping[str, Any] | None) -> int:
+    """Leave what a Job leaves; the last word comes even where the disk of the reports is full."""
+    comparison = compare(baseline, found) if baseline else None
+    unwritten = ""
+    if options.report_dir:
+        try:
+            in_job.write_reports(options.report_dir, found, comparison)
+        except FileError as error:
+            unwritten = str(error)
+    if options.last_word:
+        text = in_job.last_word(found, comparison, unwritten)
+        try:
+            # Not by way of another file: the kubelet mounted this one.
+            options.last_word.write_text(text, encoding="utf-8")
+        except OSError as error:
+            return _say(f"--last-word {options.last_word}: {error.strerror or error}", _FAILED)
+    return _say(f"--report-dir {unwritten}", _FAILED) if unwritten else 0
+
+
+async def _load(wanted: Job, stopped: Stopped, form: str) -> dict[str, Any] | str:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def stop(number: signal.Signals) -> None:
+        # A second signal ends the program as it would any other.
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(each)
+        stopped.reason, stopped.number = f"stopped by {number.name}", number.value
+        if task:
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, number)
+    if wrong := await problem(wanted.target):
+        return wrong
+    show, seconds, clear = shower(sys.stderr, form)
+    try:
+        return await run(wanted, stopped, show, seconds)
+    finally:
+        clear()
+
+
+def _status(found: Mapping[str, Any], stopped: Stopped) -> int:
+    if found["partial"]:
+        return _SIGNALLED + stopped.number
+    if not found["succeeded"]:
+        details = [text for texts in found["failureDetails"].values() for text in texts]
+        reason = f"; the first: {details[0]}. Look at the engine's log" if details else ""
+        return _say(f"none of {found['requests']} requests to {found['target']['url']} succeeded{reason}", _FAILED)
     return 0
 
 
-def _show(progress: Progress) -> None:
-    ttfts = sorted(result.ttft for result in progress.recent if result.ttft is not None)
-    p99 = f"{1000 * percentile(ttfts, 99):.0f} ms" if ttfts else "-"
-    sys.stderr.write(
-        f"\r\033[K{progress.seconds:5.0f} s  sent {progress.sent}  in flight {progress.in_flight}  "
-        f"failed {progress.failed}  late {progress.late}  TTFT P99 {p99}"
-    )
-    sys.stderr.flush()
+def _compare(options: argparse.Namespace) -> int:
+    found = compare(read_result(options.a), read_result(options.b))
+    if options.output == "json":
+        shown = {"verdict": found.sentence, "worse": found.worse, "warnings": list(found.warnings)}
+        sys.stdout.write(json.dumps(shown | {"changes": [asdict(change) for change in found.changes]}) + "\n")
+    else:
+        sys.stdout.write(comparison_markdown(found) if options.output == "markdown" else _comparison(found))
+    differs = any(change.seen for change in found.changes)
+    return int({"never": False, "worse": found.worse, "difference": differs}[options.fail_on])
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser("autoglm-bench", description="Sends load to an OpenAI-compatible engine.")
-    parser.add_argument("--version", action="version", version=__version__)
-    run = parser.add_subparsers(required=True).add_parser("run", help="send one load and print its results")
-    run.add_argument("--url", required=True, help="base URL of the API, such as http://autoglm-phone:8000/v1")
-    run.add_argument("--model", required=True, help="served name of the model")
-    run.add_argument("--profile", choices=("constant", "poisson", "spike"), default="poisson")
-    run.add_argument("--rate", type=_positive, required=True, help="requests a second")
-    run.add_argument("--duration", type=_positive, required=True, help="seconds")
-    run.add_argument("--spike-rate", type=_positive, help="requests a second in the spike")
-    run.add_argument("--spike-start", type=_positive, help="seconds until the spike")
-    run.add_argument("--spike-duration", type=_positive, help="seconds that the spike lasts")
-    run.add_argument("--prompt-tokens", type=_count, default=512, help="about how long a prompt is (default: 512)")
-    run.add_argument("--output-tokens", type=_count, default=64, help="how long an answer is (default: 64)")
-    run.add_argument("--seed", type=int, default=0, help="makes arrivals and prompts repeatable (default: 0)")
-    run.add_argument("-o", "--output", choices=("json", "table"), default="table")
-    options = parser.parse_args(arguments)
-    try:
-        options.phases = _phases(options)
-    except ValueError as error:
-        run.error(str(error))
-    return options
+def _comparison(found: Comparison) -> str:
+    head = ("", "A", "B", "B / A", "INTERVAL", "DIFFERENCE", "TOLD BY")
+    rows = [head, *(change_cells(change) for change in found.changes)]
+    return "\n".join([*columns(rows), "", found.sentence, *(f"warning: {text}" for text in found.warnings)]) + "\n"
 
 
-def _phases(options: argparse.Namespace) -> list[Phase]:
-    shape = (options.spike_rate, options.spike_start, options.spike_duration)
-    if options.profile == "spike":
-        if None in shape:
-            raise ValueError("--profile spike needs --spike-rate, --spike-start and --spike-duration")
-        return spike(options.rate, options.duration, *shape)
-    if shape != (None, None, None):
-        raise ValueError(f"--spike-… belongs to --profile spike; the profile is {options.profile}")
-    return steady(options.rate, options.duration, Arrivals(options.profile))
+def _report(options: argparse.Namespace) -> int:
+    text = _FORMS[options.output](read_result(options.run))
+    target: Path | None = options.save or (options.run.with_suffix(".html") if options.output == "html" else None)
+    if target is None:
+        sys.stdout.write(text)
+        return 0
+    if target == options.run:
+        raise FileError(f"--save {target} is the result itself; expected another file")
+    write(target, text)
+    sys.stdout.write(f"{target}\n")
+    return 0
 
 
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return number
+def _say(text: str, status: int) -> int:
+    sys.stderr.write(f"autoglm-bench: {text}\n")
+    return status
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of tokens; expected 1 or more")
-    return int(text)
-
+_FORMS: Final = {"table": table, "markdown": markdown, "html": html}
+_COMMANDS: Final = {"run": _run, "compare": _compare, "report": _report}
 
 if __name__ == "__main__":
     sys.exit(main())

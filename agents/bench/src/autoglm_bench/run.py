@@ -1,176 +1,257 @@
-"""Drives a load in open loop: requests are sent at their times, whatever becomes of the earlier ones."""
+"""One run from the first look at the target to its document."""
 
 import asyncio
+import os
+import platform
+import resource
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
-from autoglm_bench.client import Answer, ChatClient, Target
-from autoglm_bench.profiles import Arrival, Phase, arrivals
-from autoglm_bench.prompts import prompt
-from autoglm_bench.result import Cause, Result
+import httpx
+
+from autoglm_bench import __version__
+from autoglm_bench.drive import Driver, OnProgress
+from autoglm_bench.figures import score, split
+from autoglm_bench.figures.checks import littles_law
+from autoglm_bench.figures.exposition import sums
+from autoglm_bench.figures.gpu import GpuSample, GpuUse, sample, together, use
+from autoglm_bench.figures.objectives import Objective
+from autoglm_bench.figures.summary import Stretch, Summary, summarise, total
+from autoglm_bench.load import search
+from autoglm_bench.load.plan import Plan, sequence_hash, spec_hash
+from autoglm_bench.report.document import Findings, Origin, document, verdict
+from autoglm_bench.wire import reading
+from autoglm_bench.wire.chat import ChatClient, Target
+from autoglm_bench.wire.reading import Judge, ReadingError
+from autoglm_bench.wire.tracing import Tracing
+
+_GPU_SECONDS: Final = 1.0
+#: Above this share of a core an event loop is at its end, and what it times waits for it.
+_BUSY: Final = 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """What to do to a target.
+class Job:
+    """What to do, to whom, and what to look at meanwhile.
 
     Attributes:
-        target: the engine, and what each request asks of it.
-        phases: when requests are sent.
-        prompt_tokens: about how long each prompt is.
-        seed: makes arrivals and prompts repeatable.
+        target: the engine.
+        plan: what to send.
+        objectives: limits of the latencies.
+        expected: expected answers by id; empty for none.
+        judge: grades the answers; `None` for exact match.
+        metrics_urls: of each engine's metrics.
+        agent_urls: of each GPU agent's `/state` or `/metrics`.
+        otlp_endpoint: where spans go; empty for none.
     """
 
     target: Target
-    phases: Sequence[Phase]
-    prompt_tokens: int
-    seed: int = 0
+    plan: Plan
+    objectives: Sequence[Objective] = ()
+    expected: Mapping[str, str] | None = None
+    judge: Judge | None = None
+    metrics_urls: Sequence[str] = ()
+    agent_urls: Sequence[str] = ()
+    otlp_endpoint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a load is.
-
-    Attributes:
-        seconds: since the start of the load.
-        sent: requests sent so far.
-        in_flight: of these, those without an end yet.
-        failed: of these, those that failed.
-        late: of these, those sent late.
-        recent: results of the last `seconds_between` seconds.
-    """
-
-    seconds: float
-    sent: int
-    in_flight: int
-    failed: int
-    late: int
-    recent: tuple[Result, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a load.
+@dataclass(slots=True)
+class Stopped:
+    """Why a run was stopped from outside.
 
     Attributes:
-        results: in the order of arrival.
-        partial: whether it was stopped before its end.
-        started: seconds since the epoch, so that it can be laid beside what others recorded.
+        reason: in words; empty as long as it was not.
+        number: of the signal.
     """
 
-    results: list[Result]
-    partial: bool
-    started: float
+    reason: str = ""
+    number: int = 0
 
 
-OnProgress = Callable[[Progress], None]
+class _Watch:
+    """Reads engine and agent beside the load. What cannot be read is a note, never an end."""
 
+    def __init__(self, job: Job, http: httpx.AsyncClient) -> None:
+        self._job, self._http = job, http
+        self._before: Mapping[str, float] | None = None
+        self._gpu: list[GpuSample] = []
+        self._gpu_errors: list[str] = []
+        self.notes: list[str] = []
 
-class _Run:
-    """One load under way."""
+    async def begin(self) -> None:
+        if self._job.metrics_urls:
+            self._before = await self._metrics()
 
-    def __init__(self, load: Load, client: ChatClient) -> None:
-        self._load = load
-        self._client = client
-        self._start = time.monotonic()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._reported = 0
-        self.results: list[Result] = []
-
-    async def drive(self) -> None:
-        for number, arrival in enumerate(arrivals(self._load.phases, self._load.seed)):
-            # Also when behind: without a turn of the loop here, a generator that is late would read no answers.
-            await asyncio.sleep(max(0.0, self._start + arrival.at - time.monotonic()))
-            task = asyncio.create_task(self._one(number, arrival))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-
-    async def stop(self) -> None:
-        """End the requests in flight; each leaves a result with cause `INTERRUPTED`."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _one(self, number: int, arrival: Arrival) -> None:
-        sent = time.monotonic()
-        try:
-            answer = await self._client.ask(prompt(self._load.prompt_tokens, self._load.seed, number))
-        except asyncio.CancelledError:
-            answer = Answer(sent, time.monotonic(), cause=Cause.INTERRUPTED, detail="the load was stopped")
-            self.results.append(self._result(number, arrival, answer))
-            raise
-        self.results.append(self._result(number, arrival, answer))
-
-    def _result(self, number: int, arrival: Arrival, answer: Answer) -> Result:
-        times = answer.tokens_at
-        return Result(
-            number=number,
-            phase=arrival.phase,
-            due=arrival.at,
-            sent=answer.sent - self._start,
-            ttft=times[0] - answer.sent if times else None,
-            itls=tuple(later - earlier for earlier, later in pairwise(times)),
-            duration=answer.finished - answer.sent,
-            prompt_tokens=answer.prompt_tokens,
-            output_tokens=answer.output_tokens,
-            cause=answer.cause,
-            detail=answer.detail,
-        )
-
-    async def report(self, on_progress: OnProgress, seconds_between: float) -> None:
+    async def sample(self) -> None:
+        """Read the agent at intervals until cancelled."""
         while True:
-            await asyncio.sleep(seconds_between)
-            on_progress(self._progress())
+            await self.once()
+            await asyncio.sleep(_GPU_SECONDS)
 
-    def _progress(self) -> Progress:
-        recent = tuple(self.results[self._reported :])
-        self._reported = len(self.results)
-        return Progress(
-            seconds=time.monotonic() - self._start,
-            sent=len(self.results) + len(self._tasks),
-            in_flight=len(self._tasks),
-            failed=sum(result.cause is not None for result in self.results),
-            late=sum(result.late for result in self.results),
-            recent=recent,
-        )
+    async def once(self) -> None:
+        try:
+            texts = await asyncio.gather(*(reading.fetch(self._http, url) for url in self._job.agent_urls))
+            now = asyncio.get_running_loop().time()
+            self._gpu.append(together([sample(text, now) for text in texts]))
+        except (ReadingError, ValueError) as error:
+            self._gpu_errors.append(str(error))
+
+    async def _metrics(self) -> Mapping[str, float] | None:
+        try:
+            texts = await asyncio.gather(*(reading.fetch(self._http, url) for url in self._job.metrics_urls))
+            # Counters of several engines add up, also where one has none yet.
+            return sums("\n".join(texts), split.NAMES)
+        except ReadingError as error:
+            self.notes.append(f"no latency split: --metrics-url {error}")
+            return None
+
+    async def split(self, whole: Summary) -> split.Split | None:
+        if self._before is None:
+            return None
+        after = await self._metrics()
+        if after is None:
+            return None
+        duration = whole.distributions["duration"]
+        return split.split(self._before, after, duration.mean if duration else None, whole.succeeded)
+
+    def gpu(self, tokens: int) -> GpuUse | None:
+        if self._gpu_errors:
+            self.notes.append(
+                f"--agent-url: {len(self._gpu_errors)} of {len(self._gpu_errors) + len(self._gpu)} readings failed, "
+                f"the last one: {self._gpu_errors[-1]}"
+            )
+        return use(self._gpu, tokens)
 
 
-async def generate(load: Load, on_progress: OnProgress | None = None, seconds_between: float = 1.0) -> Outcome:
-    """Run a load to its end and return every result; cancelled, it returns what there is, marked partial.
+async def run(job: Job, stopped: Stopped, on_progress: OnProgress | None, seconds_between: float) -> dict[str, Any]:
+    """Run a job and return its document; cancelled, the document holds what there is and says that it is partial.
 
     Args:
-        load: what to do.
+        job: what to do.
+        stopped: says why when this is cancelled.
         on_progress: called at intervals, from the event loop.
         seconds_between: the interval.
+
+    Raises:
+        TracingError: spans were asked for and cannot be made.
     """
-    partial = False
-    started = time.time()
+    tracing = Tracing(job.otlp_endpoint, job.target.url, job.target.model) if job.otlp_endpoint else None
+    origin = await _origin(job)
+    partial = ""
+    cpu = time.process_time()
     async with AsyncExitStack() as stack:
-        run = _Run(load, await stack.enter_async_context(ChatClient(load.target)))
-        reporter = asyncio.create_task(run.report(on_progress, seconds_between)) if on_progress else None
+        watch = _Watch(job, await stack.enter_async_context(reading.client()))
+        await watch.begin()
+        chat = await stack.enter_async_context(ChatClient(job.target))
+        driver = Driver(job.plan, chat, job.target.model, job.objectives, tracing)
+        beside = [asyncio.create_task(watch.sample())] if job.agent_urls else []
+        if on_progress:
+            beside.append(asyncio.create_task(driver.report(on_progress, seconds_between)))
         try:
-            await run.drive()
+            await driver.drive()
         except asyncio.CancelledError:
-            partial = True
-            await run.stop()
-        finally:
-            if reporter:
-                reporter.cancel()
-    return Outcome(sorted(run.results, key=lambda result: result.number), partial, started)
+            partial = stopped.reason or "the load was stopped"
+        seconds = driver.elapsed
+        cpu = time.process_time() - cpu
+        for task in beside:
+            task.cancel()
+        if job.agent_urls:
+            await watch.once()
+        found = await _findings(job, driver, watch, seconds, partial)
+    notes = [*found.notes, *watch.notes]
+    if tracing and (lost := await asyncio.to_thread(tracing.close)):
+        notes.append(lost)
+    generator = _generator(cpu, seconds)
+    if generator["coreShare"] > _BUSY:
+        notes.append(f"this program needed {generator['coreShare']:.0%} of one core: the figures tell of it as well")
+    return document(origin, replace(found, notes=notes)) | {"generator": generator}
 
 
-def run_load(
-    phases: Sequence[Phase],
-    target: Target,
-    prompt_tokens: int,
-    seed: int = 0,
-    on_progress: OnProgress | None = None,
-) -> list[Result]:
-    """Run a load to its end, from code that is not asynchronous; see `generate`."""
-    return asyncio.run(generate(Load(target, phases, prompt_tokens, seed), on_progress)).results
+async def _findings(job: Job, driver: Driver, watch: _Watch, seconds: float, partial: str) -> Findings:
+    records = driver.records
+    # A run that was stopped lasted as long as it did, not as long as planned.
+    stretches = [
+        Stretch(one.name, one.start, min(one.seconds, seconds - one.start) if partial else one.seconds)
+        for one in driver.stretches
+        if one.start < seconds
+    ]
+    end = max((one.start + one.seconds for one in stretches), default=seconds)
+    whole = total(records, end, job.objectives)
+    trials = driver.trials
+    sentence = verdict(whole, job.objectives, partial)
+    if job.plan.search:
+        sentence = (f"partial ({partial}): " if partial else "") + search.verdict(job.plan.search, trials)
+    parted = await watch.split(whole)
+    return Findings(
+        records=records,
+        total=whole,
+        phases=summarise(records, stretches, job.objectives),
+        objectives=job.objectives,
+        partial=partial,
+        littles_law=littles_law(driver.under_way_seconds, seconds, records.duration),
+        split=parted,
+        gpu=watch.gpu(whole.output_tokens),
+        score=score.score(await _parts(job, driver, whole, parted)),
+        verdict=sentence,
+        trials=trials,
+        limit=search.bounds(trials)[0],
+        notes=_notes(records.no_usage, whole),
+    )
+
+
+def _notes(no_usage: int, whole: Summary) -> list[str]:
+    text = (
+        f"{no_usage} of {whole.succeeded} answers came without usage numbers: their tokens are the pieces that were "
+        "streamed, and prompt tokens are not known"
+    )
+    return [text] if no_usage else []
+
+
+async def _parts(job: Job, driver: Driver, whole: Summary, parted: split.Split | None) -> dict[str, score.Part]:
+    texts = driver.records.texts
+    if not job.expected:
+        semantic = score.Part(None, "no expected answers were given")
+    elif job.judge:
+        grades = await job.judge.grade(texts, job.expected)
+        semantic = score.judged(grades, len(job.expected), job.judge.model)
+    else:
+        semantic = score.exact_match(texts, job.expected)
+    cached = whole.cached_tokens if whole.cached_tokens is not None else parted.cached_tokens if parted else None
+    records = driver.records
+    reusable = sum(tokens for row, tokens in enumerate(records.reusable_tokens) if records.succeeded(row))
+    return {
+        "semantic": semantic,
+        "execution": score.execution(whole.requests, whole.succeeded, records.actions),
+        "latency": score.latency(whole.requests, whole.inside),
+        "context": score.context(cached, reusable),
+    }
+
+
+async def _origin(job: Job) -> Origin:
+    engine = await reading.engine_version(job.target)
+    versions = {"autoglm-bench": __version__, "python": platform.python_version()}
+    return Origin(
+        started_at=time.time(),
+        url=job.target.url,
+        model=job.target.model,
+        versions=versions | ({"engine": engine} if engine else {}),
+        environment={"platform": platform.platform(), "machine": platform.machine(), "cpus": _cpus()},
+        plan=job.plan.document(),
+        spec_hash=spec_hash(job.plan),
+        sequence_hash=sequence_hash(job.plan),
+    )
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _generator(cpu: float, seconds: float) -> dict[str, float]:
+    """Return what this program itself needed: near one core, or late, the figures tell of it."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {"cpuSeconds": cpu, "coreShare": cpu / seconds if seconds > 0 else 0.0, "peakMemoryBytes": peak * unit}

@@ -5,13 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoglm_bench.profiles import Arrivals, Phase, arrivals, spike, steady
+from autoglm_bench.load.arrivals import Arrivals, Phase, arrivals, ramp, spike, steady, steps
 
 phases = st.lists(
     st.builds(
         Phase,
         name=st.sampled_from(["a", "b", "c"]),
         rate=st.floats(0, 50),
+        end_rate=st.none() | st.floats(0, 50),
+        burstiness=st.floats(0.3, 4),
         seconds=st.floats(0.1, 20),
         arrivals=st.sampled_from(Arrivals),
     ),
@@ -91,3 +93,37 @@ def test_spike_outside_the_load_is_refused():
 def test_impossible_phase_is_refused(rate, seconds):
     with pytest.raises(ValueError, match=r"phase a: .* expected"):
         Phase("a", rate, seconds)
+
+
+def test_bursty_arrivals_have_their_rate_and_variation():
+    times = [arrival.at for arrival in arrivals(steady(20, 2000, Arrivals.GAMMA, burstiness=3), 7)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    mean = sum(gaps) / len(gaps)
+    deviation = (sum((gap - mean) ** 2 for gap in gaps) / len(gaps)) ** 0.5
+
+    assert len(times) == pytest.approx(40_000, rel=0.05)
+    assert deviation / mean == pytest.approx(3, rel=0.05)
+
+
+def test_ramp_goes_from_one_rate_to_the_other():
+    times = [arrival.at for arrival in arrivals(ramp(10, 50, 100), 1)]
+    first, last = (sum(start <= at < start + 10 for at in times) for start in (0, 90))
+
+    assert len(times) == pytest.approx(3000, rel=0.05)
+    assert first == pytest.approx(120, rel=0.25)
+    assert last == pytest.approx(480, rel=0.15)
+
+
+def test_ramp_down_to_nothing_ends():
+    found = list(arrivals([Phase("down", 10, 10, Arrivals.CONSTANT, end_rate=0)], 0))
+
+    assert len(found) == 50
+    assert found[-1].at < 10
+
+
+def test_steps_share_the_time():
+    assert [(phase.name, phase.rate, phase.seconds) for phase in steps([2, 5, 10], 30)] == [
+        ("2/s", 2, 10),
+        ("5/s", 5, 10),
+        ("10/s", 10, 10),
+    ]

@@ -1,0 +1,1 @@
+"""What the requests tell. Pure."""

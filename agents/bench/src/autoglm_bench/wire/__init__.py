@@ -1,0 +1,1 @@
+"""What talks to engine, agent, judge and collector."""
