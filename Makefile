@@ -44,12 +44,12 @@ check: setup ## Lint, types, room contracts, and that generated files are up to 
 
 .PHONY: test
 test: setup ## Run every test that this machine can run
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not cluster and not flags and not vllm" tests
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not cluster and not flags and not vllm and not prometheus and not collector" tests
 	$(BIN)/pytest -p no:randomly -m cluster tests
 
 .PHONY: test-unit
 test-unit: setup ## Run the tests that need no cluster
-	$(BIN)/pytest -n $(WORKERS) -m "not api and not cluster and not chart and not flags and not vllm" tests
+	$(BIN)/pytest -n $(WORKERS) -m "not api and not cluster and not chart and not alerts and not flags and not vllm and not prometheus and not collector" tests
 
 .PHONY: test-api
 test-api: setup ## Run the tests on a real API server
@@ -59,6 +59,10 @@ test-api: setup ## Run the tests on a real API server
 test-cluster: setup ## Run the tests on a real node (root)
 	$(BIN)/pytest -p no:randomly -m cluster tests
 
+.PHONY: test-telemetry
+test-telemetry: setup ## Run the tests with a real OpenTelemetry Collector (minutes to build it, once)
+	$(BIN)/pytest -n 0 tests/telemetry
+
 .PHONY: test-flags
 test-flags: setup ## Give rendered command lines to the argument parsers of released engines
 	$(BIN)/pytest -n 0 -s -m flags tests/flags
@@ -66,6 +70,14 @@ test-flags: setup ## Give rendered command lines to the argument parsers of rele
 .PHONY: test-vllm
 test-vllm: setup ## Run the real vLLM on a real node (root, 30 GB of disk, about 20 minutes)
 	$(BIN)/pytest -p no:randomly -s -v -m vllm tests/vllm
+
+.PHONY: test-prometheus
+test-prometheus: setup ## Ask every dashboard query and alert rule of a real Prometheus beside the demo (root, minutes)
+	$(BIN)/pytest -p no:randomly -s -v -m prometheus tests/prometheus
+
+.PHONY: screens
+screens: setup ## Draw the dashboards from the demo's Prometheus into docs/screens (chromium; after `make demo`)
+	$(BIN)/python scripts/screens.py
 
 .PHONY: images
 images: setup ## Build the images and load them into the local cluster, or push them to IMAGE_REGISTRY
@@ -86,3 +98,7 @@ bench: setup ## Measure and print every figure (takes about 12 minutes)
 .PHONY: bench-agent
 bench-agent: setup ## Measure the agent: memory, CPU, scrape, cost of a read, growth (takes about 7 minutes)
 	$(BIN)/python bench/agent.py
+
+.PHONY: bench-autoscaling
+bench-autoscaling: setup ## Replay our control law against every tuned peer (hours; ARGUMENTS=--quick for one seed)
+	$(BIN)/python bench/autoscaling/run.py $(ARGUMENTS)

@@ -27,11 +27,13 @@ class ControlPlane:
         kubeconfig: of the administrator.
         audit_log: one JSON line for each request.
         processes: process id by component.
+        host_address: address of this machine that the API server can reach.
     """
 
     kubeconfig: Path
     audit_log: Path
     processes: dict[str, int]
+    host_address: str
 
 
 @contextlib.contextmanager
@@ -41,7 +43,9 @@ def control_plane(name: str, *arguments: str) -> Iterator[ControlPlane]:
     subprocess.run([tool, "up", "--name", name, "--node", "none", *arguments], check=True)
     try:
         status = json.loads(subprocess.check_output([tool, "status", "--name", name, "-o", "json"]))
-        yield ControlPlane(Path(status["kubeconfig"]), Path(status["audit_log"]), status["processes"])
+        yield ControlPlane(
+            Path(status["kubeconfig"]), Path(status["audit_log"]), status["processes"], status["host_address"]
+        )
     finally:
         subprocess.run([tool, "down", "--name", name], check=True)
 

@@ -5,7 +5,16 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SCRIPTS = ("render.py", "operator_scale.py", "agent.py", "demo.py")
+SCRIPTS = (
+    "render.py",
+    "metrics.py",
+    "tracing.py",
+    "operator_scale.py",
+    "agent.py",
+    "client.py",
+    "dashboards.py",
+    "demo.py",
+)
 
 
 def main() -> int:

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import yaml
 
+from autoglm_dashboards import cli
 from autoglm_operator.api import names
 from autoglm_operator.api.crd import HEADER, custom_resource_definition
 from autoglm_operator.api.kinds import KINDS
+from diagnosis_page import diagnosis_page
+from metric_names import known, problems
+from metrics_page import metrics_page
 from reference import api_page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,6 +36,8 @@ def outputs() -> dict[Path, str]:
         file = f"{names.GROUP}_{kind.names.plural}.yaml"
         made |= {Path("crds", file): crd, Path("charts/autoglm-operator/files/crds", file): crd}
         made[Path("docs/reference", f"{kind.names.singular}.md")] = api_page(kind)
+    made[Path("docs/reference/metrics.md")] = metrics_page()
+    made[Path("docs/reference/diagnosis.md")] = diagnosis_page()
     return made
 
 
@@ -42,6 +48,9 @@ def _content(path: Path) -> str | None:
 def main(arguments: list[str]) -> int:
     """Write the files, or with `--check` return 1 if one differs."""
     check = arguments == ["--check"]
+    if unknown := problems(cli.outputs(), known()):
+        sys.stderr.write("\n".join((*unknown, "")))
+        return 1
     stale = [path for path, text in outputs().items() if _content(ROOT / path) != text]
     if check and stale:
         sys.stderr.write(f"out of date: {', '.join(map(str, stale))}; run `make generate`\n")

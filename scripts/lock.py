@@ -16,7 +16,7 @@ IMAGES = {
     "autoglm-agent": ("agents/gpu", ("otlp",)),
     "autoglm-bench": ("agents/bench", ()),
     "autoglm-fetch": ("agents/fetch", ()),
-    "autoglm-simulator": ("simulator", ()),
+    "autoglm-simulator": ("simulator", ("otlp",)),
 }
 COMMON = ("export", "--quiet", "--format", "requirements.txt", "--no-emit-workspace", "--no-header", "--no-annotate")
 

@@ -22,19 +22,21 @@ from autoglm_operator.api.crd import custom_resource_definition
 from autoglm_operator.api.kinds import KINDS, CustomKind
 from autoglm_operator.kube import resources
 from autoglm_operator.kube.connection import Connection
+from autoglm_operator.observe.benchmark_caches import CHILD_KINDS as BENCHMARK_KINDS
 from autoglm_operator.observe.caches import CHILD_KINDS, OPTIONAL_KINDS
 
 Document = dict[str, Any]
 
 #: What the chart gives the operator in a release that is limited to namespaces: no ClusterRole at all.
-CHILDREN = tuple(
+CHILDREN = dict.fromkeys(
     (api_version.rpartition("/")[0], resources.path(api_version, kind).rpartition("/")[2])
-    for api_version, kind in (*CHILD_KINDS, *OPTIONAL_KINDS)
+    for api_version, kind in (*CHILD_KINDS, *OPTIONAL_KINDS, *BENCHMARK_KINDS)
 )
+OURS = ["autoglmdeployments", "autoglmbenchmarks"]
 OPERATOR_RULES = [
-    {"apiGroups": ["autoglm.io"], "resources": ["autoglmdeployments"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": ["autoglm.io"], "resources": ["autoglmdeployments/status"], "verbs": ["patch"]},
-    {"apiGroups": ["autoglm.io"], "resources": ["autoglmdeployments/finalizers"], "verbs": ["update"]},
+    {"apiGroups": ["autoglm.io"], "resources": OURS, "verbs": ["get", "list", "watch"]},
+    {"apiGroups": ["autoglm.io"], "resources": [f"{kind}/status" for kind in OURS], "verbs": ["patch"]},
+    {"apiGroups": ["autoglm.io"], "resources": [f"{kind}/finalizers" for kind in OURS], "verbs": ["update"]},
     *(
         {
             "apiGroups": [group],

@@ -303,6 +303,11 @@ BAD = {
         "spec.tracing.sampleRatio",
         "less than or equal to 1",
     ),
+    "a port that is none": (
+        document(spec(tracing={"endpoint": "http://otel:70000"})),
+        "spec.tracing.endpoint",
+        "should match",
+    ),
     "no duration": (
         document(autoscaled(objective={"ttftP99": "2 seconds"})),
         "spec.autoscaling.objective.ttftP99",

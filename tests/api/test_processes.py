@@ -262,7 +262,7 @@ def test_logs_are_json_and_metrics_count(cluster, operators, namespace, manifest
     within(15, lambda: reason(cluster, namespace))
     assert any(line["message"] == "elected leader" for line in operator.lines())
     text = operator.health("/metrics")[1]
-    assert f'autoglm_operator_deployment_replicas{{name="phone",namespace="{namespace}",state="wanted"}} 1.0' in text
+    assert f'autoglm_operator_deployment_replicas{{namespace="{namespace}",name="phone",state="wanted"}} 1.0' in text
     assert 'autoglm_operator_applied_objects_total{kind="Deployment",verb="apply"} 1.0' in text
     assert operator.health("/livez") == (200, "ok\n")
     assert json.dumps(operator.lines())

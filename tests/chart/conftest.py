@@ -82,7 +82,7 @@ def kubectl() -> str:
     return _tool("kubectl")
 
 
-@pytest.fixture(scope="session", params=["default", "minimal", "namespaced", "everything"])
+@pytest.fixture(scope="session", params=["default", "minimal", "namespaced", "everything", "grafana-alerts"])
 def flavour(request, chart) -> tuple[str, ...]:
     """Arguments for helm: the defaults, and each example of values in ci/."""
     if request.param == "default":

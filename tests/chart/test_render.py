@@ -26,7 +26,7 @@ def test_lint_finds_nothing(helm, flavour):
 
 def test_every_example_of_values_is_rendered_by_these_tests(chart):
     assert {path.name for path in (chart / "ci").iterdir()} == {
-        f"{name}-values.yaml" for name in ("minimal", "namespaced", "everything")
+        f"{name}-values.yaml" for name in ("minimal", "namespaced", "everything", "grafana-alerts")
     }
 
 
@@ -179,6 +179,21 @@ def test_dashboards_arrive_unchanged(helm, chart):
         assert item["metadata"]["labels"]["grafana_dashboard"] == "1"
         assert item["data"][path.name] == path.read_text().rstrip("\n")
         assert "{{" in item["data"][path.name]
+
+
+def test_grafana_dashboards_need_their_operator_and_the_wish(helm, chart):
+    wish = ("--set", "dashboards.grafanaOperator.enabled=true")
+    api = ("--api-versions", "grafana.integreatly.org/v1beta1")
+    assert not of_kind(helm.objects(*wish), "GrafanaDashboard")
+    assert not of_kind(helm.objects(*api), "GrafanaDashboard")
+    objects = helm.objects(*api, *wish, "--set", "dashboards.grafanaOperator.instanceSelector.team=a")
+    made, maps = of_kind(objects, "GrafanaDashboard"), of_kind(objects, "ConfigMap")
+    assert len(made) == len(list((chart / "files/dashboards").glob("*.json")))
+    for item in made.values():
+        source = item["spec"]["configMapRef"]
+        assert source["key"] in maps[source["name"]]["data"]
+        assert item["spec"]["instanceSelector"] == {"matchLabels": {"dashboards": "grafana", "team": "a"}}
+        assert item["spec"]["folder"] == "AutoGLM"
 
 
 def test_a_pod_monitor_needs_a_prometheus_operator_and_the_wish(helm):

@@ -4,6 +4,7 @@ import pytest
 
 from autoglm_operator.api import names
 from autoglm_operator.api.signals import SIGNALS
+from autoglm_operator.observe.benchmark_caches import CHILD_KINDS as BENCHMARK_KINDS
 from autoglm_operator.observe.caches import CHILD_KINDS, OPTIONAL_KINDS
 
 pytestmark = pytest.mark.chart
@@ -15,6 +16,8 @@ FORBIDDEN_RESOURCES = {"*", "secrets", "pods/exec", "pods/attach", "nodes/proxy"
 CLUSTER_WIDE = {"customresourcedefinitions", "subjectaccessreviews", "nodes", "deviceclasses", "resourceslices"}
 DRA_KINDS = ("deviceclasses", "resourceslices")
 ACCOUNTS = ("operator", "autoscaler")
+
+OURS = (names.DEPLOYMENT, names.BENCHMARK)
 
 
 def _roles(objects):
@@ -77,7 +80,7 @@ def test_the_operator_may_write_exactly_what_it_applies(helm):
     }
     children = {
         (version.rpartition("/")[0], f"{kind.lower()}s".replace("policys", "policies"))
-        for version, kind in (*CHILD_KINDS, *OPTIONAL_KINDS)
+        for version, kind in (*CHILD_KINDS, *OPTIONAL_KINDS, *BENCHMARK_KINDS)
     }
     assert set(writable) == children
     assert all(verbs == {"get", "list", "watch", "create", "patch", "delete"} for verbs in writable.values())
@@ -90,9 +93,9 @@ def test_the_rest_of_the_operator_is_reading_and_reporting(helm):
         if ("", group, resource, "delete") not in _granted(helm.objects(), "operator")
     }
     assert rest == {
-        *(("", names.GROUP, names.PLURAL, verb) for verb in ("get", "list", "watch")),
-        ("", names.GROUP, f"{names.PLURAL}/status", "patch"),
-        ("", names.GROUP, f"{names.PLURAL}/finalizers", "update"),
+        *(("", names.GROUP, kind.plural, verb) for kind in OURS for verb in ("get", "list", "watch")),
+        *(("", names.GROUP, f"{kind.plural}/status", "patch") for kind in OURS),
+        *(("", names.GROUP, f"{kind.plural}/finalizers", "update") for kind in OURS),
         *(("", "", "pods", verb) for verb in ("get", "list", "watch")),
         ("", "", "pods/log", "get"),
         *(("", "", "nodes", verb) for verb in ("list", "watch")),

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from autoglm_operator.api.v1alpha1 import EngineType
-from autoglm_operator.settings import DEFAULT_AGENT_IMAGE, DEFAULT_IMAGES, Settings
+from autoglm_operator.settings import DEFAULT_AGENT_IMAGE, DEFAULT_BENCH_IMAGE, DEFAULT_IMAGES, Settings
 
 pytestmark = pytest.mark.chart
 
@@ -35,6 +35,7 @@ def _environment(objects, name):
         ("watchNamespaces={Team_A}", "/watchNamespaces/0"),
         ("podMonitor.interval=15", "/podMonitor/interval"),
         ("telemetry.otlpEndpoint=otel-collector:4318", "/telemetry/otlpEndpoint"),
+        ("telemetry.sampleRatio=1.5", "/telemetry/sampleRatio"),
         ("metricsAPI.tls.caBundle=MA==", "/metricsAPI/tls/caBundle"),
         ("autoscaler.scrapeIntervalSeconds=0", "/autoscaler/scrapeIntervalSeconds"),
     ],
@@ -91,6 +92,7 @@ def test_the_images_are_those_of_the_code(helm):
     environment = _environment(helm.objects(), "autoglm-operator")
     assert {engine: environment[f"ENGINE_IMAGE_{engine.name}"] for engine in EngineType} == dict(DEFAULT_IMAGES)
     assert environment["AGENT_IMAGE"] == DEFAULT_AGENT_IMAGE
+    assert environment["BENCH_IMAGE"] == DEFAULT_BENCH_IMAGE
 
 
 @pytest.mark.parametrize("process", ["operator", "autoscaler"])
@@ -99,7 +101,7 @@ def test_the_processes_accept_what_the_chart_sets(helm, chart, process):
     environment = _environment(helm.objects(*arguments), f"inference-{process}")
     settings = Settings.from_environ(environment)
     assert settings.log_level == "debug"
-    assert settings.otlp_endpoint == "http://otel-collector.monitoring:4318"
+    assert (settings.otlp_endpoint, settings.trace_ratio) == ("http://otel-collector.monitoring:4318", 0.25)
     if process == "operator":
         assert settings.images.agent_source == "replay"
         assert settings.images.agent_otlp_endpoint == "http://otel-collector.monitoring:4317"

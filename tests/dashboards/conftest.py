@@ -13,4 +13,12 @@ def board(request) -> Json:
 
 @pytest.fixture
 def panels(board) -> list[Json]:
-    return [panel for panel in board["panels"] if panel["type"] != "row"]
+    """Every panel, those in folded rows too."""
+    every = (each for panel in board["panels"] for each in (panel, *panel.get("panels", ())))
+    return [panel for panel in every if panel["type"] != "row"]
+
+
+@pytest.fixture
+def queried(panels) -> list[Json]:
+    """The panels that ask for something."""
+    return [panel for panel in panels if panel["type"] != "text"]

@@ -26,4 +26,4 @@ def test_the_simulator_serves_every_vllm_metric_with_its_type_and_labels(served,
     assert name in served
     kind, labels = served[name]
     assert kind == metric.type
-    assert set(metric.labels) <= labels
+    assert set(metric.label_names) <= labels

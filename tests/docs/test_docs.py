@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from autoglm_operator.api.kinds import KINDS
 from autoglm_operator.cli.main import _parser
 from autoglm_operator.cli.schema import problems
 
@@ -36,8 +37,9 @@ def test_links_lead_somewhere(document):
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=_name)
 def test_examples_are_valid(example):
+    kinds = {kind.names.kind: kind for kind in KINDS}
     for document in yaml.safe_load_all(example.read_text()):
-        assert problems(document) == []
+        assert problems(document, kinds[document["kind"]]) == []
 
 
 def test_the_example_in_the_readme_is_valid():

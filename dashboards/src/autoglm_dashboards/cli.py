@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from autoglm_dashboards import overview
+from autoglm_dashboards import autoscaling, benchmarks, control_plane, cost, deployment, gpu, overview
+from autoglm_dashboards.alerts import files
 from autoglm_dashboards.panels import Json
 
 #: Each dashboard is kept twice: for people to import, and in the chart.
@@ -17,13 +18,22 @@ _NEEDED: Final = (Path("dashboards"), Path("charts/autoglm-operator"))
 
 def dashboards() -> dict[str, Json]:
     """Return every dashboard by the name of its file."""
-    return {"overview.json": overview.dashboard()}
+    boards = {
+        "overview": overview,
+        "deployment": deployment,
+        "gpu": gpu,
+        "autoscaling": autoscaling,
+        "operator": control_plane,
+        "cost": cost,
+        "benchmarks": benchmarks,
+    }
+    return {f"{name}.json": board.dashboard() for name, board in boards.items()}
 
 
 def outputs() -> dict[Path, str]:
     """Return the generated files by their path from the root of the repository."""
     texts = {name: json.dumps(board, indent=2) + "\n" for name, board in dashboards().items()}
-    return {folder / name: text for folder in _FOLDERS for name, text in texts.items()}
+    return {folder / name: text for folder in _FOLDERS for name, text in texts.items()} | files.outputs()
 
 
 def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> int:

@@ -1,6 +1,6 @@
 """Panels as Grafana's JSON: every panel states its unit, its meaning and whether it judges."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -11,9 +11,11 @@ NEUTRAL: Final = "blue"
 GREEN: Final = "green"
 ORANGE: Final = "orange"
 RED: Final = "red"
+PURPLE: Final = "purple"
+GREY: Final = "gray"
 
 DATASOURCE: Final[Json] = {"type": "prometheus", "uid": "${datasource}"}
-_GRAFANA_VERSION: Final = "11.6.0"
+GRAFANA_VERSION: Final = "11.6.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,11 @@ class Target:
     legend: str
     exemplars: bool = False
 
-    def json(self, index: int, *, instant: bool) -> Json:
-        """Return the query at its place in the panel."""
+    def json(self, index: int, *, kind: str) -> Json:
+        """Return the query at its place in a panel of the kind: tiles and tables ask for one moment."""
+        instant = kind in {"stat", "table"}
         return {
+            "format": "table" if kind == "table" else "time_series",
             "refId": chr(ord("A") + index),
             "datasource": DATASOURCE,
             "editorMode": "code",
@@ -51,7 +55,8 @@ class Judgement:
     Attributes:
         warning: orange from here on, or red if there is nothing between.
         critical: red from here on.
-        good: whether values below `warning` are good (`low`) or bad (`high`, and then from `warning` on they are good).
+        good: `low`: values below `warning` are good. `high`: values from `warning` on are good, and red ones lie below
+            `critical`, or below `warning` if there is nothing between.
     """
 
     warning: float | None = None
@@ -61,11 +66,96 @@ class Judgement:
     def steps(self) -> list[Json]:
         """Return Grafana's threshold steps."""
         if self.good == "high":
-            return [{"color": RED, "value": None}, {"color": GREEN, "value": self.warning}]
+            between = [] if self.critical is None else [{"color": ORANGE, "value": self.critical}]
+            return [{"color": RED, "value": None}, *between, {"color": GREEN, "value": self.warning}]
         bounds = [(ORANGE, self.warning), (RED, self.critical)]
         return [{"color": GREEN, "value": None}] + [
             {"color": color, "value": value} for color, value in bounds if value is not None
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table.
+
+    Attributes:
+        name: its heading.
+        source: label, or letter of the query whose value it shows.
+        unit: Grafana's unit id.
+        judgement: colours of its text by value.
+        link: where a click on a cell leads.
+        decimals: digits shown; `None` lets Grafana choose.
+        words: text and colour for a value.
+    """
+
+    name: str
+    source: str
+    unit: str = "short"
+    judgement: Judgement | None = None
+    link: str = ""
+    decimals: int | None = None
+    words: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    def field(self, queries: int) -> str:
+        """Return the name of the field in the table that Grafana makes of several queries."""
+        letter = len(self.source) == 1 and self.source.isupper()
+        return (f"Value #{self.source}" if queries > 1 else "Value") if letter else self.source
+
+    def override(self) -> Json:
+        """Return what the column has of its own."""
+        properties: list[Json] = [{"id": "unit", "value": self.unit}]
+        if self.decimals is not None:
+            properties.append({"id": "decimals", "value": self.decimals})
+        if self.judgement is not None:
+            properties.append({"id": "thresholds", "value": {"mode": "absolute", "steps": self.judgement.steps()}})
+        if self.words:
+            options = {
+                value: {"text": text, "color": color, "index": index}
+                for index, (value, (text, color)) in enumerate(self.words.items(), 1)
+            }
+            properties.append({"id": "mappings", "value": [{"type": "value", "options": options}, _NO_TRAFFIC]})
+        if self.judgement is not None or self.words:
+            properties.append({"id": "custom.cellOptions", "value": {"type": "color-text"}})
+        if self.link:
+            properties.append({"id": "links", "value": [{"title": "Look closer", "url": self.link}]})
+        return {"matcher": {"id": "byName", "options": self.name}, "properties": properties}
+
+
+_NO_TRAFFIC: Final[Json] = {
+    "type": "special",
+    "options": {"match": "nan", "result": {"index": 0, "text": "No traffic"}},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A panel that says something, without a query.
+
+    Attributes:
+        title: what it is about.
+        description: for whoever hovers over it.
+        content: Markdown.
+        width: columns of 24.
+        height: rows of 30 pixels.
+    """
+
+    title: str
+    description: str
+    content: str
+    width: int = 24
+    height: int = 3
+
+    def json(self, identifier: int, x: int, y: int) -> Json:
+        """Return the panel at its place."""
+        return {
+            "id": identifier,
+            "type": "text",
+            "title": self.title,
+            "description": self.description,
+            "pluginVersion": GRAFANA_VERSION,
+            "gridPos": {"x": x, "y": y, "w": self.width, "h": self.height},
+            "options": {"mode": "markdown", "content": self.content},
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +174,15 @@ class Panel:
         maximum: end of the axis; `None` lets Grafana choose.
         stacked: whether the series are parts of a sum.
         decimals: digits shown; `None` lets Grafana choose.
-        colors: fixed colour of a series by its legend.
+        colors: fixed colour of a series by its legend; a pattern between slashes holds for all that match.
+        columns: of a table, from left to right.
+        dashed: series by pattern that are drawn dashed: bounds and forecasts, no measurements.
+        shows: of a tile: its value, or the name of its series.
     """
 
     title: str
     description: str
-    kind: Literal["stat", "timeseries"]
+    kind: Literal["stat", "timeseries", "table"]
     unit: str
     targets: Sequence[Target]
     judgement: Judgement | None = None
@@ -98,22 +191,38 @@ class Panel:
     maximum: float | None = None
     stacked: bool = False
     decimals: int | None = None
-    colors: dict[str, str] = field(default_factory=dict)
+    colors: Mapping[str, str] = field(default_factory=dict)
+    columns: Sequence[Column] = ()
+    dashed: Sequence[str] = ()
+    shows: Literal["auto", "name"] = "auto"
 
     def json(self, identifier: int, x: int, y: int) -> Json:
         """Return the panel at its place."""
-        return {
+        made: Json = {
             "id": identifier,
             "type": self.kind,
             "title": self.title,
             "description": self.description,
-            "pluginVersion": _GRAFANA_VERSION,
+            "pluginVersion": GRAFANA_VERSION,
             "datasource": DATASOURCE,
             "gridPos": {"x": x, "y": y, "w": self.width, "h": self.height},
-            "targets": [target.json(index, instant=self.kind == "stat") for index, target in enumerate(self.targets)],
+            "targets": [target.json(index, kind=self.kind) for index, target in enumerate(self.targets)],
             "fieldConfig": {"defaults": self._defaults(), "overrides": self._overrides()},
-            "options": _STAT_OPTIONS if self.kind == "stat" else _TIMESERIES_OPTIONS,
+            "options": _OPTIONS[self.kind] | ({"textMode": self.shows} if self.kind == "stat" else {}),
         }
+        return made | ({"transformations": self._transformations()} if self.kind == "table" else {})
+
+    def _transformations(self) -> list[Json]:
+        fields = [column.field(len(self.targets)) for column in self.columns]
+        organized = {
+            "indexByName": {name: index for index, name in enumerate(fields)},
+            "renameByName": {name: column.name for name, column in zip(fields, self.columns, strict=True)},
+        }
+        return [
+            {"id": "merge", "options": {}},
+            {"id": "filterFieldsByName", "options": {"include": {"names": fields}}},
+            {"id": "organize", "options": {"excludeByName": {}, **organized}},
+        ]
 
     def _defaults(self) -> Json:
         judged = self.judgement is not None
@@ -122,9 +231,7 @@ class Panel:
             "unit": self.unit,
             "min": 0,
             "noValue": "No data",
-            "mappings": [
-                {"type": "special", "options": {"match": "nan", "result": {"index": 0, "text": "No traffic"}}}
-            ],
+            "mappings": [_NO_TRAFFIC],
             "thresholds": {"mode": "absolute", "steps": steps},
             "color": {"mode": "thresholds" if judged or self.kind == "stat" else "palette-classic"},
         }
@@ -138,13 +245,19 @@ class Panel:
         return defaults
 
     def _overrides(self) -> list[Json]:
-        return [
-            {
-                "matcher": {"id": "byName", "options": name},
-                "properties": [{"id": "color", "value": {"mode": "fixed", "fixedColor": color}}],
-            }
+        fixed = [
+            (name, {"id": "color", "value": {"mode": "fixed", "fixedColor": color}})
             for name, color in self.colors.items()
         ]
+        dashed = [(name, {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [6, 4]}}) for name in self.dashed]
+        series = [
+            {
+                "matcher": {"id": "byRegexp" if name.startswith("/") else "byName", "options": name},
+                "properties": [value],
+            }
+            for name, value in (*fixed, *dashed)
+        ]
+        return series + [column.override() for column in self.columns]
 
 
 _STAT_OPTIONS: Final[Json] = {
@@ -159,6 +272,11 @@ _STAT_OPTIONS: Final[Json] = {
 _TIMESERIES_OPTIONS: Final[Json] = {
     "legend": {"calcs": ["lastNotNull", "max"], "displayMode": "table", "placement": "bottom", "showLegend": True},
     "tooltip": {"mode": "multi", "sort": "desc"},
+}
+_OPTIONS: Final[Json] = {
+    "stat": _STAT_OPTIONS,
+    "timeseries": _TIMESERIES_OPTIONS,
+    "table": {"showHeader": True, "cellHeight": "sm", "footer": {"show": False, "reducer": [], "fields": ""}},
 }
 
 

@@ -5,6 +5,8 @@ from typing import Final, Protocol
 
 #: The window that Grafana fits to the panel's resolution and the scrape interval.
 RATE_INTERVAL: Final = "$__rate_interval"
+#: The time range of the dashboard.
+RANGE: Final = "$__range"
 
 
 class Metric(Protocol):
@@ -41,9 +43,14 @@ def rate(metric: Metric, matchers: str, suffix: str = "") -> str:
     return f"rate({select(metric, matchers, suffix)}[{RATE_INTERVAL}])"
 
 
-def increase(metric: Metric, matchers: str) -> str:
+def increase(metric: Metric, matchers: str, window: str = RATE_INTERVAL) -> str:
     """Return how much a counter grew within the window."""
-    return f"increase({select(metric, matchers)}[{RATE_INTERVAL}])"
+    return f"increase({select(metric, matchers)}[{window}])"
+
+
+def over_time(function: str, metric: Metric, matchers: str) -> str:
+    """Return a gauge over the time range of the dashboard, by a function such as `avg_over_time`."""
+    return f"{function}({select(metric, matchers)}[{RANGE}])"
 
 
 def aggregate(operator: str, expression: str, by: Iterable[str] = ()) -> str:
@@ -66,3 +73,8 @@ def first_of(*expressions: str) -> str:
 def share(part: str, whole: str) -> str:
     """Return `part` of `whole`: 0 where the part has no series, NaN ("no traffic") where the whole is 0."""
     return f"({part} or 0 * {whole}) / {whole}"
+
+
+def or_zero(expression: str) -> str:
+    """Return an expression without labels, 0 where it has no series."""
+    return f"({expression} or vector(0))"

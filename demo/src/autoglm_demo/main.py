@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.live import Live
 
-from autoglm_demo import steps
+from autoglm_demo import monitoring, steps
 from autoglm_demo.commands import DemoError
 from autoglm_demo.observe import Observer, Sample
 from autoglm_demo.plot import plot
@@ -28,14 +28,19 @@ def main() -> int:
     """Run the command and return its exit status."""
     parser = argparse.ArgumentParser(prog="autoglm-demo", description="See the operator work on a real cluster.")
     parser.add_argument("command", choices=["up", "down"])
-    command = parser.parse_args().command
+    parser.add_argument(
+        "--prometheus",
+        action=argparse.BooleanOptionalAction,
+        help="a Prometheus beside the cluster, for dashboards and alerts; default: if its program is built already",
+    )
+    arguments = parser.parse_args()
     console = Console(soft_wrap=True)
     target = Target.from_environ()
     try:
-        if command == "down":
+        if arguments.command == "down":
             steps.tear_down(target)
         else:
-            _up(console, target)
+            _up(console, target, prometheus=monitoring.wanted(target, arguments.prometheus))
     except DemoError as error:
         console.print(f"[red]demo stopped:[/red] {error}", highlight=False)
         return 1
@@ -53,14 +58,22 @@ def _step(console: Console, title: str, work: Callable[[], Result]) -> Result:
     return result
 
 
-def _up(console: Console, target: Target) -> None:
+def _up(console: Console, target: Target, *, prometheus: bool) -> None:
     load = Load()
     kubeconfig = _step(console, "cluster", lambda: steps.bring_up_cluster(target))
     _step(console, "images", lambda: steps.build_images(target))
+    if prometheus:
+        monitoring.make_kinds(kubeconfig)
     _step(console, "helm install", lambda: steps.install_chart(target, kubeconfig))
+    if prometheus:
+        _step(console, "Prometheus", lambda: monitoring.follow(target, kubeconfig))
     observer, ready_seconds = _step(
         console, "kubectl apply -f examples/autoglm.yaml", lambda: steps.apply_example(kubeconfig)
     )
+    if prometheus:
+        # Once more: now there are the monitor and the rules of the deployment too.
+        url = monitoring.follow(target, kubeconfig)
+        console.print(f"  Prometheus scrapes and evaluates: {url}", highlight=False)
     console.print("[bold]traffic[/bold]: steady, then a spike, then quiet")
     steps.start_load(target, kubeconfig, load)
     samples = _follow(console, observer, kubeconfig, load)

@@ -14,6 +14,8 @@ NAMESPACE: Final = "autoglm-demo"
 EXAMPLE: Final = ROOT / "examples/autoglm.yaml"
 CHART: Final = ROOT / "charts/autoglm-operator"
 LOAD_JOB: Final = "load"
+#: A scrape is cheap, and a demo of minutes should have more than a dozen of them.
+SCRAPE_INTERVAL: Final = "5s"
 IMAGE_TAG: Final = "dev"
 LOCAL_REGISTRY: Final = "localhost/autoglm"
 

@@ -17,6 +17,7 @@ from autoglm_demo.settings import (
     NAMESPACE,
     RELEASE,
     ROOT,
+    SCRAPE_INTERVAL,
     SYSTEM_NAMESPACE,
     Load,
     Target,
@@ -48,6 +49,8 @@ def install_chart(target: Target, kubeconfig: Path) -> None:
         "engines": {"simulator": {"image": _image(target, "simulator")}},
         "agent": {"source": target.agent_source, "image": _image(target, "agent")},
         "fetch": {"image": _image(target, "fetch")},
+        "bench": {"image": _image(target, "bench")},
+        "podMonitor": {"interval": SCRAPE_INTERVAL},
         **{process: {"podAnnotations": _build()} for process in ("operator", "autoscaler")},
     }
     release = ("upgrade", "--install", RELEASE, str(CHART), "--namespace", SYSTEM_NAMESPACE, "--create-namespace")

@@ -11,8 +11,8 @@ import kopf
 
 from autoglm_operator.api import names
 from autoglm_operator.apply.sync import Synchroniser
+from autoglm_operator.benchmark_controller import BenchmarkController
 from autoglm_operator.decide.diagnosis import tells
-from autoglm_operator.decide.health import Health
 from autoglm_operator.errors import Gone
 from autoglm_operator.handlers import build_registry, build_settings
 from autoglm_operator.kube import resources
@@ -29,6 +29,7 @@ from autoglm_operator.observe.engine_log import EngineLogs
 from autoglm_operator.observe.model_config import ModelConfigs
 from autoglm_operator.reconcile import Reconciler
 from autoglm_operator.report.reporter import Reporter
+from autoglm_operator.report.series import show
 from autoglm_operator.settings import Settings
 from autoglm_operator.telemetry import serve_health, setup_tracing
 from autoglm_operator.workqueue import WorkQueue
@@ -36,6 +37,9 @@ from autoglm_operator.workqueue import WorkQueue
 logger = logging.getLogger(__name__)
 
 _WORKERS: Final = 16
+_BENCHMARKS: Final = (names.API_VERSION, names.BENCHMARK.kind)
+#: Kinds that are followed where the cluster serves them: CRDs may be older than the operator.
+_OPTIONAL: Final = (*OPTIONAL_KINDS, _BENCHMARKS)
 _RESYNC_SECONDS: Final = 600.0
 _SILENT_SECONDS: Final = 180.0
 _OLDEST_KEY_SECONDS: Final = 120.0
@@ -55,11 +59,12 @@ class OperatorProcess:
         self._settings = settings
         self._client = client
         self._metrics = metrics
-        self._queue = WorkQueue()
+        self._queue = WorkQueue(metrics)
         served = tuple(optional)
         # Which nodes there are is told to cluster-wide operators alone; in namespaces, the picture says it is unknown.
         self.cluster = ClusterCache(client, served, self._look_at_all)
-        self.caches = Caches(client, settings.watch_namespaces, served, self._queue.add, self.cluster.picture)
+        children = [kind for kind in served if kind != _BENCHMARKS]
+        self.caches = Caches(client, settings.watch_namespaces, children, self._queue.add, self.cluster.picture)
         self._served = served
         self._elector = LeaderElector(client, settings.pod_namespace, "autoglm-operator", settings.pod_name)
         synchroniser = Synchroniser(client, self._assert_leader)
@@ -69,9 +74,14 @@ class OperatorProcess:
             ModelConfigs(httpx.AsyncClient()) if settings.read_model_configs else None,
         )
         self._reconciler = Reconciler(self.caches, lookups, synchroniser, reporter, settings.images)
+        self._benchmarks = BenchmarkController(settings, client, metrics, self._assert_leader, self.caches)
+        self._followed = self.caches.reflectors
+        if _BENCHMARKS in served:
+            self._followed = [*self.caches.reflectors, *self._benchmarks.caches.reflectors]
         self._listed = asyncio.Event()
-        metrics.queue_depth.set_function(lambda: self._queue.depth)
-        metrics.queue_age.set_function(self._queue.oldest_seconds)
+        # A standby's queue fills and nobody works on it: that is no delay.
+        metrics.queue_depth.set_function(lambda: self._queue.depth if self._elector.is_leader else 0)
+        metrics.queue_age.set_function(lambda: self._queue.oldest_seconds() if self._elector.is_leader else 0.0)
         metrics.leader.set_function(lambda: float(self._elector.is_leader))
 
     def _look_at_all(self) -> None:
@@ -118,7 +128,7 @@ class OperatorProcess:
             LeadershipLost: another replica leads or the Lease could not be renewed.
         """
         async with asyncio.TaskGroup() as tasks:
-            for reflector in self.caches.reflectors:
+            for reflector in self._followed:
                 tasks.create_task(reflector.run())
             tasks.create_task(self.cluster.run())
             tasks.create_task(self._watch_kinds())
@@ -131,16 +141,17 @@ class OperatorProcess:
             self._look_at_all()
             for _ in range(_WORKERS):
                 tasks.create_task(self._queue.work(self._work))
+            self._benchmarks.start(tasks)
 
     async def _wait_ready(self) -> None:
         try:
             async with asyncio.timeout(_START_SECONDS):
-                for reflector in self.caches.reflectors:
+                for reflector in self._followed:
                     await reflector.wait_synced()
                 await self.cluster.wait_settled()
                 await self._listed.wait()
         except TimeoutError:
-            missing = [reflector.kind for reflector in self.caches.reflectors if not reflector.synced]
+            missing = [reflector.kind for reflector in self._followed if not reflector.synced]
             raise SystemExit(
                 f"not started within {_START_SECONDS:.0f} s: could not list {', '.join(missing) or names.KIND}; "
                 "check that the CRD is installed and that the ServiceAccount may list these"
@@ -172,7 +183,7 @@ class OperatorProcess:
 
     async def _watch_kinds(self) -> None:
         """Stop once the cluster serves other optional kinds: the next start follows those."""
-        await other_kinds(self._client, OPTIONAL_KINDS, self._served)
+        await other_kinds(self._client, _OPTIONAL, self._served)
         raise Stopped
 
     async def _resync(self) -> None:
@@ -223,22 +234,15 @@ class OperatorProcess:
             return delay
         self._queue.succeeded(key)
         self._metrics.reconciles.labels(outcome.result).inc()
-        self._metrics.reconcile_seconds.observe(asyncio.get_running_loop().time() - start)
+        self._metrics.reconcile_seconds.observe(asyncio.get_running_loop().time() - start, outcome.exemplar)
         for document in outcome.applied.written:
             self._metrics.writes.labels(document["kind"], "apply").inc()
         for _, kind, _ in outcome.applied.deleted:
             self._metrics.writes.labels(kind, "delete").inc()
-        if outcome.health is not None and key in self.caches.deployments:
-            self._publish(key, outcome.health)
+        known = self.caches.deployments.get(key)
+        if outcome.health is not None and known is not None:
+            show(self._metrics, key, outcome.health, outcome.plan, known.get("status") or {})
         return outcome.after
-
-    def _publish(self, key: Key, health: Health) -> None:
-        for verdict in health.verdicts:
-            for status in ("True", "False", "Unknown"):
-                self._metrics.condition.labels(*key, verdict.type, status).set(verdict.status == status)
-        self._metrics.replicas.labels(*key, "wanted").set(health.wanted)
-        self._metrics.replicas.labels(*key, "existing").set(health.replicas)
-        self._metrics.replicas.labels(*key, "ready").set(health.ready)
 
 
 def _connection() -> Connection:
@@ -252,7 +256,7 @@ async def _optional_kinds(client: Client) -> list[tuple[str, str]]:
     """Return the optional kinds that the cluster serves; an API server that is away is waited for, not died of."""
     while True:
         try:
-            return [item for item in OPTIONAL_KINDS if await client.serves(*item)]
+            return [item for item in _OPTIONAL if await client.serves(*item)]
         except KubeError as error:
             logger.warning("API server not ready", extra={"error": str(error)})
             await asyncio.sleep(1.0)
@@ -261,11 +265,20 @@ async def _optional_kinds(client: Client) -> list[tuple[str, str]]:
 async def run_operator(settings: Settings) -> None:
     """Run one replica until it is told to stop or loses the Lease."""
     metrics = Metrics()
-    flush = setup_tracing("autoglm-operator", settings.otlp_endpoint, settings.pod_name)
+    flush = setup_tracing(
+        "autoglm-operator",
+        settings.otlp_endpoint,
+        metrics.count_spans,
+        ratio=settings.trace_ratio,
+        namespace=settings.pod_namespace,
+        pod=settings.pod_name,
+    )
     try:
         async with Client(_connection(), metrics.observe_request) as client:
             process = OperatorProcess(settings, client, metrics, await _optional_kinds(client))
-            health = await serve_health(settings.health_port, process.not_live, process.not_ready, metrics.registry)
+            health = await serve_health(
+                settings.health_port, process.not_live, process.not_ready, metrics.exposition.render
+            )
             try:
                 await process.run()
             finally:

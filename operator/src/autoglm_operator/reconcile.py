@@ -1,27 +1,30 @@
 """The five steps: observe → decide → render → apply → report, in one span."""
 
 import logging
+import time
 from dataclasses import dataclass, replace
 
 from opentelemetry import trace
+from opentelemetry.trace import Link, Status, StatusCode
 
 from autoglm_operator.apply.sync import RETRY_REJECTED_SECONDS, Applied, Synchroniser
 from autoglm_operator.decide.health import Health, refused
 from autoglm_operator.decide.judgement import judge
-from autoglm_operator.decide.plan import kept, make_plan
+from autoglm_operator.decide.plan import Plan, kept, make_plan
 from autoglm_operator.decide.reasons import Reason
 from autoglm_operator.errors import ReconcileError, Waiting
+from autoglm_operator.exposition import exemplar
 from autoglm_operator.kube.reflector import Key
 from autoglm_operator.lookups import Lookups
 from autoglm_operator.observe.caches import Caches
-from autoglm_operator.observe.world import Observed
+from autoglm_operator.observe.world import Deployment, Observed
 from autoglm_operator.render.bundle import bundle
 from autoglm_operator.render.engines.release import note
 from autoglm_operator.report.reporter import Reporter
 from autoglm_operator.settings import Images
+from autoglm_operator.tracing import DECISION_TRACE, current_span, link, passing, step
 
 logger = logging.getLogger(__name__)
-tracer = trace.get_tracer(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +36,16 @@ class Outcome:
         after: seconds until it wants to be called again; `None` for the next change.
         health: the judgement that was reported; `None` if there was nothing to judge.
         applied: what was written.
+        plan: what was brought about; `None` if it could not be.
+        exemplar: of the metrics about this reconcile; `None` if it is not traced.
     """
 
     result: str
     after: float | None
     health: Health | None
     applied: Applied
+    plan: Plan | None = None
+    exemplar: dict[str, str] | None = None
 
 
 class Reconciler:
@@ -61,45 +68,50 @@ class Reconciler:
             KubeError: the API server failed; to be tried again.
         """
         namespace, name = key
-        attributes = {"k8s.namespace.name": namespace, "autoglm.deployment.name": name}
-        with tracer.start_as_current_span("reconcile AutoGLMDeployment", attributes=attributes) as span:
-            with tracer.start_as_current_span("observe"):
-                observed = await self._observe(key)
+        attributes: dict[str, str | int] = {"k8s.namespace.name": namespace, "autoglm.deployment.name": name}
+        start, seen = time.time_ns(), self._caches.observe(key)
+        cause = _decision_applied(seen)
+        if cause is not None:
+            # An attribute too: not every store of traces finds the spans that link to one.
+            attributes[DECISION_TRACE] = f"{cause.context.trace_id:032x}"
+        with passing("reconcile AutoGLMDeployment", start, attributes, (cause,) if cause else ()) as made:
+            with step("observe", start):
+                observed = seen and await self._lookups.complete(key, seen)
             if observed is None or observed.deployment.deleting:
                 # The garbage collector removes the children; they all carry an owner reference.
                 return Outcome("success", None, None, Applied())
-            span.set_attribute("autoglm.deployment.generation", observed.deployment.generation)
+            attributes["autoglm.deployment.generation"] = observed.deployment.generation
             outcome = await self._bring_about(observed)
-            span.set_attribute("autoglm.outcome", outcome.result)
-            with tracer.start_as_current_span("report"):
+            attributes["autoglm.outcome"] = outcome.result
+            with step("report"):
                 pause = await self._report(observed, outcome)
-            return outcome if pause is None else replace(outcome, after=pause)
-
-    async def _observe(self, key: Key) -> Observed | None:
-        observed = self._caches.observe(key)
-        return None if observed is None else await self._lookups.complete(key, observed)
+            with trace.use_span(made.if_made):
+                shown = exemplar()
+            return replace(outcome, after=outcome.after if pause is None else pause, exemplar=shown)
 
     async def _bring_about(self, observed: Observed) -> Outcome:
         deployment = observed.deployment
         owner = self._caches.deployments[(deployment.namespace, deployment.name)]
         applied = Applied()
         try:
-            with tracer.start_as_current_span("decide"):
+            with step("decide", refusal=ReconcileError):
                 plan = make_plan(observed, self._images)
-            with tracer.start_as_current_span("render"):
+            with step("render", refusal=ReconcileError):
                 desired = bundle(deployment, plan, self._images)
-            with tracer.start_as_current_span("apply") as span:
+            with step("apply", refusal=ReconcileError):
                 applied = await self._synchroniser.sync(owner, desired, observed.children, kept(observed, plan))
-                span.set_attribute("autoglm.objects.written", len(applied.written))
+                if applied.written:
+                    current_span().set_attribute("autoglm.objects.written", len(applied.written))
                 self._caches.put(applied.written)
             if applied.rejected:
                 raise Waiting(Reason.CHILD_REJECTED, "; ".join(applied.rejected), RETRY_REJECTED_SECONDS)
             newest = self._caches.observe((deployment.namespace, deployment.name)) or observed
             newest = replace(newest, logs=observed.logs, model_config=observed.model_config)
             health = judge(newest, plan, note(plan.spec.engine.type, plan.engine_version))
-            return Outcome("success", plan.warm.again, health, applied)
+            return Outcome("success", plan.warm.again, health, applied, plan)
         except ReconcileError as error:
             logger.warning("reconcile refused", extra=_fields(observed, error))
+            _trace_refusal(error)
             after = error.after if isinstance(error, Waiting) else None
             health = refused(observed, error.reason, str(error))
             return Outcome("waiting" if after else "terminal", after, health, applied)
@@ -117,6 +129,7 @@ class Reconciler:
         if answer is None:
             return None
         self._caches.store(answer)
+        _trace_changes(deployment, health)
         # The answer may bring a spec that no event will be news about any more.
         return 0.0 if answer["metadata"].get("generation") != deployment.generation else None
 
@@ -125,6 +138,35 @@ class Reconciler:
         self._reporter.forget(uid)
         self._lookups.forget(key)
         self._synchroniser.forget(*key)
+
+
+def _decision_applied(observed: Observed | None) -> Link | None:
+    """Return a link to the decision that this reconcile brings about; `None` unless it changes the replicas to that."""
+    if observed is None or observed.workload is None or observed.deployment.spec is None:
+        return None
+    wanted = observed.deployment.spec.replicas
+    decision = (observed.deployment.status.get("autoscaling") or {}).get("decision") or {}
+    if wanted == observed.workload["spec"].get("replicas") or wanted != decision.get("to"):
+        return None
+    return link(decision.get("traceparent"), {"autoglm.link": "decision"})
+
+
+def _trace_refusal(error: ReconcileError) -> None:
+    """Tell the sentence in the span; it is an error only where nothing but a change of the spec helps."""
+    span = current_span()
+    span.add_event("refused", {"reason": error.reason, "sentence": str(error)})
+    if not isinstance(error, Waiting):
+        span.set_attribute("error.type", error.reason)
+        span.set_status(Status(StatusCode.ERROR, str(error)))
+
+
+def _trace_changes(deployment: Deployment, health: Health) -> None:
+    """Tell the conditions that changed in the span, in the words that the status has."""
+    for verdict in health.verdicts:
+        old = deployment.conditions.get(verdict.type)
+        if old is None or (old.status, old.reason) != (verdict.status, verdict.reason):
+            told = {"type": verdict.type, "status": verdict.status, "reason": verdict.reason}
+            current_span().add_event("condition", {**told, "sentence": verdict.message})
 
 
 def _fields(observed: Observed, error: ReconcileError) -> dict[str, str]:

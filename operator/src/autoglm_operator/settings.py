@@ -14,6 +14,8 @@ DEFAULT_IMAGES: Final[Mapping[EngineType, str]] = {
 }
 DEFAULT_AGENT_IMAGE: Final = "ghcr.io/autoglm/agent:0.1.0"
 DEFAULT_FETCH_IMAGE: Final = "ghcr.io/autoglm/fetch:0.1.0"
+DEFAULT_BENCH_IMAGE: Final = "ghcr.io/autoglm/bench:0.1.0"
+DEFAULT_RUNBOOKS: Final = "https://github.com/autoglm/autoglm-operator/blob/main/dashboards/runbooks"
 _LAST_PORT: Final = 65_535
 
 AgentSource = Literal["auto", "replay"]
@@ -21,24 +23,43 @@ PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 
 
 @dataclass(frozen=True, slots=True)
+class Alerts:
+    """Alert rules that the operator makes for each deployment.
+
+    Attributes:
+        labels: by which a Prometheus selects them.
+        runbooks: URL of the folder of the runbooks.
+    """
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    runbooks: str = DEFAULT_RUNBOOKS
+
+
+@dataclass(frozen=True, slots=True)
 class Images:
-    """Images that the rendered pods run, and how the agent finds its GPUs.
+    """Images that the rendered pods run, how the agent finds its GPUs, and how a Prometheus finds what is made for it.
 
     Attributes:
         engines: image of each engine type.
         agent: image of the sidecar.
         fetch: image that downloads model files.
+        bench: image of load tests.
         pull_policy: of all of them.
         agent_source: `auto` reads NVML where there is a GPU; `replay` is a fake for machines without one.
         agent_otlp_endpoint: where agents send OTLP metrics; `None` if nowhere.
+        pod_monitor_labels: by which a Prometheus selects PodMonitors.
+        alerts: on deployments; `None` for none.
     """
 
     engines: Mapping[EngineType, str] = field(default_factory=lambda: dict(DEFAULT_IMAGES))
     agent: str = DEFAULT_AGENT_IMAGE
     fetch: str = DEFAULT_FETCH_IMAGE
+    bench: str = DEFAULT_BENCH_IMAGE
     pull_policy: PullPolicy = "IfNotPresent"
     agent_source: AgentSource = "auto"
     agent_otlp_endpoint: str | None = None
+    pod_monitor_labels: Mapping[str, str] = field(default_factory=dict)
+    alerts: Alerts | None = field(default_factory=Alerts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +73,7 @@ class Settings:
         read_engine_logs: whether engines' logs may be read, for why they crash and how long they start.
         read_model_configs: whether Hugging Face and ModelScope may be asked for the config.json of unknown models.
         otlp_endpoint: OTLP/HTTP endpoint for our own traces; `None` leaves them off.
+        trace_ratio: share of our own traces that is made, 0 to 1.
         log_level: `debug`, `info`, `warning` or `error`.
         scrape_interval: seconds between two scrapes of an engine.
         health_port: of `/livez`, `/readyz` and `/metrics`.
@@ -67,6 +89,7 @@ class Settings:
     read_engine_logs: bool = True
     read_model_configs: bool = True
     otlp_endpoint: str | None = None
+    trace_ratio: float = 1.0
     log_level: str = "info"
     scrape_interval: float = 3.0
     health_port: int = 8080
@@ -91,6 +114,7 @@ class Settings:
             read_engine_logs=_choice(environ, "READ_ENGINE_LOGS", ("true", "false"), "true") == "true",
             read_model_configs=_choice(environ, "READ_MODEL_CONFIGS", ("true", "false"), "true") == "true",
             otlp_endpoint=environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
+            trace_ratio=_share(environ, "OTEL_TRACES_SAMPLER_ARG", 1.0),
             log_level=_choice(environ, "LOG_LEVEL", ("debug", "info", "warning", "error"), "info"),
             scrape_interval=_positive(environ, "SCRAPE_INTERVAL_SECONDS", 3.0),
             health_port=_port(environ, "HEALTH_PORT", 8080),
@@ -106,10 +130,27 @@ def _images(environ: Mapping[str, str]) -> Images:
         engines=engines,
         agent=environ.get("AGENT_IMAGE") or DEFAULT_AGENT_IMAGE,
         fetch=environ.get("FETCH_IMAGE") or DEFAULT_FETCH_IMAGE,
+        bench=environ.get("BENCH_IMAGE") or DEFAULT_BENCH_IMAGE,
         pull_policy=_choice(environ, "IMAGE_PULL_POLICY", ("Always", "IfNotPresent", "Never"), "IfNotPresent"),  # type: ignore[arg-type]
         agent_source=_choice(environ, "AGENT_SOURCE", ("auto", "replay"), "auto"),  # type: ignore[arg-type]
         agent_otlp_endpoint=environ.get("AGENT_OTLP_ENDPOINT") or None,
+        pod_monitor_labels=_labels(environ, "POD_MONITOR_LABELS"),
+        alerts=_alerts(environ),
     )
+
+
+def _alerts(environ: Mapping[str, str]) -> Alerts | None:
+    labels, runbooks = _labels(environ, "ALERT_RULE_LABELS"), environ.get("RUNBOOK_BASE_URL") or DEFAULT_RUNBOOKS
+    wanted = _choice(environ, "ALERT_RULES", ("true", "false"), "true") == "true"
+    return Alerts(labels, runbooks) if wanted else None
+
+
+def _labels(environ: Mapping[str, str], name: str) -> dict[str, str]:
+    text = environ.get(name) or ""
+    pairs = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+    if any(not (key and equals) for key, equals, _ in pairs):
+        raise ValueError(f"environment variable {name}={text!r}: expected labels such as release=prometheus,team=a")
+    return {key: value for key, _, value in pairs}
 
 
 def _choice(environ: Mapping[str, str], name: str, choices: tuple[str, ...], default: str) -> str:
@@ -127,6 +168,17 @@ def _positive(environ: Mapping[str, str], name: str, default: float) -> float:
         value = 0.0
     if not 0 < value < float("inf"):
         raise ValueError(f"environment variable {name}={text!r}: expected a positive number")
+    return value
+
+
+def _share(environ: Mapping[str, str], name: str, default: float) -> float:
+    text = environ.get(name) or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise ValueError(f"environment variable {name}={text!r}: expected a number from 0 to 1")
     return value
 
 

@@ -11,20 +11,28 @@ from aiohttp import web
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
 from autoglm_operator import __version__
+from autoglm_operator.trace_export import TIMEOUT_SECONDS, Count, Export
+from autoglm_operator.tracing import current_span
 
 #: Says why a process is not alive or not ready; `None` if it is.
 Check = Callable[[], str | None]
+#: Returns content type and body of `/metrics` for the `Accept` header of the request.
+Render = Callable[[str], tuple[str, bytes]]
 
 _RECORD_FIELDS: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+#: `logging` keeps `name` for the logger, so that callers name the object by what it is; in the line it is the name.
+_KEYS: Final = {"deployment": "name", "benchmark": "name"}
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, the `extra` fields, and the ids of the active span."""
+    """One JSON object a line: time, level, logger, message, the `extra` fields, and the ids of the active span.
+
+    The message is the constant name of what happened; what varies is in the fields: `namespace` and `name` of the
+    object, `reason`, numbers. It is the same in every program of the project.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line for `record`."""
@@ -34,8 +42,12 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line |= {key: value for key, value in record.__dict__.items() if key not in _RECORD_FIELDS and key[0] != "_"}
-        context = trace.get_current_span().get_span_context()
+        line |= {
+            _KEYS.get(key, key): value
+            for key, value in record.__dict__.items()
+            if key not in _RECORD_FIELDS and key[0] != "_"
+        }
+        context = current_span().get_span_context()
         if context.is_valid:
             line |= {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
         if record.exc_info:
@@ -54,13 +66,18 @@ def setup_logging(level: str) -> None:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 
 
-def setup_tracing(service: str, endpoint: str | None, instance: str) -> Callable[[], None]:
-    """Install the tracer provider and return the function that flushes it at exit.
+def setup_tracing(
+    service: str, endpoint: str | None, count: Count, *, ratio: float, namespace: str, pod: str
+) -> Callable[[], None]:
+    """Install the tracer provider and return the function that ends it within a few seconds at exit.
 
     Args:
         service: `service.name` of the spans.
         endpoint: OTLP/HTTP endpoint, such as http://otel-collector:4318; `None` leaves tracing off, at no cost.
-        instance: `service.instance.id`, the pod's name.
+        count: told what became of each span.
+        ratio: share of the traces that is made, 0 to 1.
+        namespace: of our pod.
+        pod: name of our pod.
     """
     if not endpoint:
         return lambda: None
@@ -70,16 +87,22 @@ def setup_tracing(service: str, endpoint: str | None, instance: str) -> Callable
     )
 
     resource = Resource.create(
-        {"service.name": service, "service.version": __version__, "service.instance.id": instance}
+        {
+            "service.name": service,
+            "service.version": __version__,
+            "service.instance.id": pod,
+            "k8s.namespace.name": namespace,
+            "k8s.pod.name": pod,
+        }
     )
-    provider = TracerProvider(resource=resource)
-    exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")
-    provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=2048))
+    provider = TracerProvider(resource=resource, sampler=ParentBased(TraceIdRatioBased(ratio)))
+    url = f"{endpoint.rstrip('/')}/v1/traces"
+    provider.add_span_processor(Export(OTLPSpanExporter(url, timeout=TIMEOUT_SECONDS), url, count))
     trace.set_tracer_provider(provider)
     return provider.shutdown
 
 
-def health_app(live: Check, ready: Check, registry: CollectorRegistry) -> web.Application:
+def health_app(live: Check, ready: Check, render: Render) -> web.Application:
     """Return the application with `/livez`, `/readyz` and `/metrics`."""
 
     def answer(check: Check) -> Callable[[web.Request], Any]:
@@ -90,8 +113,8 @@ def health_app(live: Check, ready: Check, registry: CollectorRegistry) -> web.Ap
         return handler
 
     async def metrics(request: web.Request) -> web.Response:
-        encoder, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encoder(registry), headers={"Content-Type": content_type})
+        content_type, body = render(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     app = web.Application()
     app.router.add_get("/livez", answer(live))
@@ -104,11 +127,11 @@ async def serve_health(
     port: int,
     live: Check,
     ready: Check,
-    registry: CollectorRegistry,
+    render: Render,
     host: str = "0.0.0.0",  # noqa: S104  # kubelet
 ) -> web.AppRunner:
     """Serve the health endpoints; call `cleanup()` of the result to stop."""
-    runner = web.AppRunner(health_app(live, ready, registry), access_log=None)
+    runner = web.AppRunner(health_app(live, ready, render), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, host, port).start()
     return runner

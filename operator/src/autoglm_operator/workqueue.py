@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from autoglm_operator.kube.reflector import Key
+from autoglm_operator.metrics import Metrics
 
 #: Reconciles one key and returns the seconds after which it wants to be called again, or `None`.
 Work = Callable[[Key], Awaitable[float | None]]
@@ -19,9 +20,14 @@ class WorkQueue:
 
     A key that is added while it waits is merged; one that is added while it is worked on is worked on again after.
     A short pause before the work lets a burst of events about one key become one reconcile.
+
+    Args:
+        metrics: that count what happens here; `None` if nobody counts it.
+        settle_seconds: length of that pause.
     """
 
-    def __init__(self, settle_seconds: float = 0.05) -> None:
+    def __init__(self, metrics: Metrics | None = None, settle_seconds: float = 0.05) -> None:
+        self._metrics = metrics
         self._settle = settle_seconds
         self._ready: asyncio.Queue[Key] = asyncio.Queue()
         self._waiting: dict[Key, float] = {}
@@ -52,6 +58,8 @@ class WorkQueue:
         elif key not in self._waiting:
             self._waiting[key] = asyncio.get_running_loop().time()
             self._ready.put_nowait(key)
+            if self._metrics:
+                self._metrics.queue_adds.inc()
 
     @property
     def depth(self) -> int:
@@ -70,8 +78,10 @@ class WorkQueue:
         """
         while True:
             key = await self._ready.get()
-            self._waiting.pop(key, None)
+            since = self._waiting.pop(key)
             self._running.add(key)
+            if self._metrics:
+                self._metrics.queue_seconds.observe(asyncio.get_running_loop().time() - since)
             delay: float | None = None
             try:
                 delay = await work(key)
@@ -85,6 +95,8 @@ class WorkQueue:
 
     def backoff(self, key: Key) -> float:
         """Count one more failure of `key` and return how long to wait, in seconds: doubling, with jitter."""
+        if self._metrics:
+            self._metrics.queue_retries.inc()
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         pause = min(_FIRST_BACKOFF_SECONDS * 2.0 ** min(failures, 20), _MOST_BACKOFF_SECONDS)

@@ -2,12 +2,14 @@
 
 import asyncio
 import signal
+import sys
 from typing import Final
 
 from aiohttp import web
 
 from autoglm_simulator.flags import Settings, parse
 from autoglm_simulator.server import Server
+from autoglm_simulator.tracing import TracingError
 
 _CLOSE_SECONDS: Final = 2.0  # for answers to be written after the last token
 
@@ -33,12 +35,15 @@ async def _serve_until(stopping: asyncio.Event, settings: Settings) -> None:
     await stopping.wait()
     await server.drain()
     await runner.cleanup()
-    server.driver.stop()
+    await server.close()
 
 
 def main() -> None:
     """Run the command line."""
-    asyncio.run(serve(parse()))
+    try:
+        asyncio.run(serve(parse()))
+    except TracingError as error:
+        sys.exit(f"autoglm-simulator: {error}")
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ class Settings:
     startup_seconds: float
     seed: int
     enable_fault_injection: bool
+    otlp_traces_endpoint: str | None
 
 
 def tokens(text: str) -> int:
@@ -83,6 +84,7 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--tensor-parallel-size", "-tp", type=_positive, default=1)
     serve.add_argument("--enable-prefix-caching", action=argparse.BooleanOptionalAction, default=True)
     serve.add_argument("--shutdown-timeout", type=_seconds, default=0, help="seconds to drain; 0 aborts (default: 0)")
+    serve.add_argument("--otlp-traces-endpoint", metavar="URL", help="collector for a span of each request")
     serve.add_argument("--seed", type=int, default=0)
     own = serve.add_argument_group("simulator", "flags that vLLM does not have")
     own.add_argument("--profile", choices=sorted(PROFILES), default="h100-autoglm-9b")
@@ -127,6 +129,7 @@ def _settings(given: argparse.Namespace) -> Settings:
         startup_seconds=given.startup_seconds,
         seed=given.seed,
         enable_fault_injection=given.enable_fault_injection,
+        otlp_traces_endpoint=given.otlp_traces_endpoint,
     )
 
 

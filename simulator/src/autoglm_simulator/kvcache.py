@@ -73,25 +73,30 @@ class KvCache:
         self._private += blocks
         self._evict()
 
-    def publish(self, block: int) -> bool:
-        """Turn one private block into a cached one with one user; false where its prefix is cached already."""
-        if block in self._users or block in self._idle:
-            return False
-        self._private -= 1
-        self._users[block] = 1
-        return True
+    def publish(self, blocks: Iterable[int]) -> int:
+        """Turn private blocks into cached ones of one user, until one is cached already; return how many."""
+        users, idle = self._users, self._idle
+        count = 0
+        for block in blocks:
+            if block in users or block in idle:
+                break
+            users[block] = 1
+            count += 1
+        self._private -= count
+        return count
 
     def release(self, cached: Sequence[int], private: int) -> None:
         """Give a request's blocks back; its cached ones stay for reuse, the end of the prefix evicted first."""
         self._private -= private
+        users, idle = self._users, self._idle
         for block in reversed(cached):
-            if self._users[block] == 1:
-                del self._users[block]
-                self._idle[block] = None
+            if users[block] == 1:
+                del users[block]
+                idle[block] = None
             else:
-                self._users[block] -= 1
+                users[block] -= 1
         self._evict()
 
     def _evict(self) -> None:
-        while self._idle and len(self._idle) > self.available:
+        for _ in range(len(self._idle) - max(0, self.available)):
             self._idle.popitem(last=False)

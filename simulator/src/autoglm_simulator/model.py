@@ -281,10 +281,9 @@ class Engine:
         if not self.limits.prefix_caching:
             return
         full = min(request.computed // BLOCK_TOKENS, len(request.prefix))
-        for block in request.prefix[len(request.cached_blocks) : full]:
-            if not self.kv.publish(block):
-                return  # computed twice at the same time; the rest of this prefix stays private too
-            request.cached_blocks.append(block)
+        complete = request.prefix[len(request.cached_blocks) : full]
+        # What was computed twice at the same time stays private, with the rest of its prefix.
+        request.cached_blocks.extend(complete[: self.kv.publish(complete)])
 
     def _leave(self, request: Request) -> None:
         """Take `request` out of the batch, with its blocks."""

@@ -1,5 +1,6 @@
 """The HTTP server: vLLM's endpoints in front of the driver."""
 
+import asyncio
 import json
 import random
 import time
@@ -15,6 +16,7 @@ from autoglm_simulator.faults import InvalidFaultError, change
 from autoglm_simulator.flags import Settings
 from autoglm_simulator.metrics import EngineMetrics, registry
 from autoglm_simulator.model import Engine
+from autoglm_simulator.tracing import Tracing
 
 VLLM_VERSION: Final = "0.33.0"
 """The release whose behaviour, flags and metrics are simulated."""
@@ -36,6 +38,7 @@ class Server:
         self._started = int(time.time())
         self._calls = 0
         self._draining = False
+        self._tracing = Tracing(settings.otlp_traces_endpoint) if settings.otlp_traces_endpoint else None
         self.driver = Driver(engine, self._metrics, max_model_len=settings.max_model_len)
 
     def app(self) -> web.Application:
@@ -107,6 +110,7 @@ class Server:
         self._check_queue()
         if self.driver.faults.fails(self._rng):
             self._metrics.finished["error"] += 1
+            self._trace(http, call, "injected_fault")
             raise ApiError(500, "Injected fault: errorRate.")
         stream = self.driver.submit(call.request, each_token=call.stream)
         try:
@@ -116,6 +120,17 @@ class Server:
             return web.json_response(call.answer(generated, str(stream.finish_reason)))
         finally:
             self.driver.leave(stream)
+            self._trace(http, call)
+
+    def _trace(self, http: web.Request, call: Call, error: str = "") -> None:
+        if self._tracing is not None:
+            self._tracing.record(http.headers, call, error)
+
+    async def close(self) -> None:
+        """Stop the model and export what is left of the spans."""
+        self.driver.stop()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
 
     def _check_queue(self) -> None:
         limit = self._settings.max_num_queued_reqs

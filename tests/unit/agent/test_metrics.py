@@ -94,7 +94,8 @@ class Reference(Collector):
     def collect(self):
         families = {}
         for metric, labels, value in rows(self._of):
-            families.setdefault(metric.name, metric.family()).add_metric(labels, value)
+            family = families.setdefault(metric.name, metric.family())
+            family.add_sample(metric.name, dict(zip(metric.label_names, labels, strict=True)), value)
         return families.values()
 
 
@@ -111,8 +112,9 @@ def scrape(of):
     }
 
 
-def test_catalogue_is_what_is_exported():
-    assert {name for name, *_ in scrape(state())} == {metric.name for metric in CATALOGUE}
+@pytest.mark.parametrize("accept", ["", OPENMETRICS])
+def test_catalogue_is_what_is_exported(differences, accept):
+    assert differences(render(state(), accept).decode(), CATALOGUE) == []
     assert len({metric.name for metric in CATALOGUE}) == len(CATALOGUE)
 
 

@@ -2,7 +2,11 @@ import json
 
 import pytest
 
-from autoglm_operator.autoscaler.agent_state import parse
+from autoglm_agent.device import GpuSample
+from autoglm_agent.engine.health import EngineState, EngineStatus
+from autoglm_agent.sampler import Snapshot
+from autoglm_agent.state import State, document
+from autoglm_operator.autoscaler.agent_state import Activity, parse
 from autoglm_operator.autoscaler.engine_metrics import ScrapeError
 
 
@@ -68,3 +72,26 @@ def test_what_cannot_be_is_no_sample(body, reason):
     with pytest.raises(ScrapeError) as raised:
         parse(body, 100.0)
     assert raised.value.reason == reason
+
+
+def test_activity_is_the_mean_of_the_gpus_that_tell():
+    told = gpu() | {"smUtilization": 0.8, "tensorUtilization": 0.2, "dramUtilization": 0.5}
+    other = gpu() | {"smUtilization": 0.4, "tensorUtilization": None}
+    assert parse(state(told, other, gpu()), 100.0).activity == Activity(pytest.approx(0.6), 0.2, 0.5)
+    assert parse(state(gpu(), told | {"sampleAgeSeconds": 31.0}), 100.0).activity == Activity()
+
+
+@pytest.mark.parametrize(("value", "reason"), [(1.5, "invalid"), (float("nan"), "invalid"), ("much", "malformed")])
+def test_activity_that_cannot_be_is_no_sample(value, reason):
+    with pytest.raises(ScrapeError) as raised:
+        parse(state(gpu() | {"dramUtilization": value}), 100.0)
+    assert raised.value.reason == reason
+
+
+def test_what_the_agent_writes_is_what_is_read():
+    """The document of the agent itself, which ships in another image."""
+    sample = GpuSample(
+        0, "GPU-0", "H100", 40, 80, 0.9, 99.0, sm_utilization=0.8, tensor_utilization=0.3, dram_utilization=0.6
+    )
+    written = document(State(Snapshot("nvml", {"GPU-0": sample}), EngineStatus(EngineState.ALIVE, "", 0.0), 100.0), 1e9)
+    assert parse(json.dumps(written).encode(), 100.0).activity == Activity(0.8, 0.3, 0.6)

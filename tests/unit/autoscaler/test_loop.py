@@ -1,4 +1,6 @@
 import asyncio
+import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -8,12 +10,14 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from autoglm_operator.api.signals import DESIRED_REPLICAS, QUEUE_DEPTH
-from autoglm_operator.api.v1alpha1 import Autoscaling
+from autoglm_operator.api.v1alpha1 import Autoscaling, Tolerance
+from autoglm_operator.autoscaler.agent_state import AgentSample
 from autoglm_operator.autoscaler.engine_metrics import EngineSample, ScrapeError
 from autoglm_operator.autoscaler.loop import Loop
-from autoglm_operator.autoscaler.metrics import CATALOGUE, Metrics
+from autoglm_operator.autoscaler.metrics import Metrics
 from autoglm_operator.autoscaler.pods import EnginePod, Target
 from autoglm_operator.autoscaler.published import Published, Unavailable, Unknown
+from autoglm_operator.decide.elastic import ELASTIC_PERIODS
 
 KEY = ("prod", "phone")
 
@@ -51,7 +55,7 @@ class World:
     async def agent(self, pod):
         raise ScrapeError("refused", "no agent")
 
-    async def _write(self, target, decision, latencies, serving):
+    async def _write(self, target, decision, latencies, serving, *_):
         if decision is not None:
             self.written.append(decision)
 
@@ -92,9 +96,60 @@ async def test_the_first_scrape_that_sees_a_backlog_orders_replicas(world, spans
     assert world.written[-1].to == 5
     await world.loop.visit(KEY)
     (span,) = spans.get_finished_spans()
-    assert span.events[0].attributes["decision"].startswith("1 → 5 replicas: 60 requests wait")
+    assert span.events[0].attributes["sentence"].startswith("1 → 5 replicas: 60 requests wait")
     assert [record.reason for record in caplog.records] == ["QueueBacklog"]
     assert world.series("autoglm_autoscaler_decisions")["QueueBacklog", "up"] == 1
+    exposed = world.metrics.exposition.render("application/openmetrics-text;version=1.0.0")[1].decode()
+    (traced,) = [line for line in exposed.splitlines() if " # {" in line]
+    assert traced.startswith("autoglm_autoscaler_tick_duration_seconds_bucket")
+    assert f'trace_id="{span.context.trace_id:032x}"' in traced
+
+
+async def test_a_decision_leads_to_its_span_for_as_long_as_it_holds(world, spans):
+    spans.clear()
+    await world.loop.visit(KEY)
+    assert world.written[-1].traceparent is None
+    world.waiting = 60
+    await world.loop.visit(KEY)
+    await world.loop.visit(KEY)
+    (span,) = spans.get_finished_spans()
+    context = span.context
+    reference = f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+    assert [decision.traceparent for decision in world.written[-2:]] == [reference, reference]
+    assert dict(span.attributes) == {
+        "k8s.namespace.name": "prod",
+        "autoglm.deployment.name": "phone",
+        "autoglm.decision.from": 1,
+        "autoglm.decision.to": 5,
+        "autoglm.decision.reason": "QueueBacklog",
+    }
+    assert span.events[0].attributes["candidates"] == ("QueueBacklog=5",)
+
+
+async def test_scrapes_that_failed_or_were_slow_are_below_the_decision(world, spans):
+    spans.clear()
+    world.pods.append(replace(world.pods[0], name="b", uid="uid-b"))
+    world.pods.append(replace(world.pods[0], name="c", uid="uid-c"))
+    answer = world.engine
+
+    async def engine(pod):
+        if pod.name == "b":
+            raise ScrapeError("timeout", "no answer within 2 s")
+        if pod.name == "c":
+            await asyncio.sleep(0.6)
+        return await answer(pod)
+
+    world.engine = engine
+    world.waiting = 60
+    await world.loop.visit(KEY)
+    *scrapes, decision = spans.get_finished_spans()
+    assert {(span.attributes["k8s.pod.name"], span.status.description) for span in scrapes} == {
+        ("b", "no answer within 2 s"),
+        ("c", None),
+    }
+    assert all(span.parent.span_id == decision.context.span_id for span in scrapes)
+    slow = next(span for span in scrapes if span.attributes["k8s.pod.name"] == "c")
+    assert slow.end_time - slow.start_time > 0.5e9
 
 
 async def test_an_engine_that_stops_answering_becomes_an_error(world):
@@ -158,7 +213,46 @@ async def test_visits_are_spread_and_a_failing_one_stops_nobody(caplog):
     assert "bug" in caplog.text
 
 
-def test_the_catalogue_is_what_is_exposed(world):
-    exposed = {family.name for family in world.metrics.registry.collect()}
-    assert {metric.name.removesuffix("_total") for metric in CATALOGUE} <= exposed
-    assert len({metric.name for metric in CATALOGUE}) == len(CATALOGUE)
+async def asks(world, tolerance, times):
+    """Visit while the agent asks for a smaller batch than the 16 that run, at each answer."""
+    world.targets[KEY] = Target(*KEY, "u", 1, Autoscaling(max_replicas=8), 16, tolerance=tolerance)
+
+    async def agent(_):
+        return AgentSample(asyncio.get_running_loop().time(), (), requested_max_num_seqs=8)
+
+    world.agent = agent
+    for _ in range(times):
+        world.loop._store.history("uid-a").agent_asked = None
+        await world.loop.visit(KEY)
+    return world.written[-1]
+
+
+async def test_a_smaller_batch_that_an_agent_asks_for_orders_replicas_once_it_lasted(world):
+    assert (await asks(world, Tolerance.ELASTIC, ELASTIC_PERIODS - 1)).to == 1
+    decision = await asks(world, Tolerance.ELASTIC, 1)
+    assert decision.to == 2
+    assert "agents of 1 of 1 replicas ask for at most 8 requests at once" in decision.message
+    assert world.value(QUEUE_DEPTH) == 0, "what is served is what the engine says"
+
+
+async def test_under_strict_an_agent_asks_in_vain(world):
+    assert (await asks(world, Tolerance.STRICT, ELASTIC_PERIODS)).to == 1
+
+
+async def test_a_request_of_an_agent_that_fell_silent_counts_no_more(world):
+    await asks(world, Tolerance.ELASTIC, ELASTIC_PERIODS)
+    history = world.loop._store.history("uid-a")
+    history.gpu = replace(history.gpu, taken=history.gpu.taken - 60.0)
+    history.agent_asked = asyncio.get_running_loop().time()
+    await world.loop.visit(KEY)
+    assert world.written[-1].to == 1
+
+
+async def test_events_are_counted_and_gone_with_the_deployment(world):
+    world.pods[0] = replace(world.pods[0], created=time.time() + 60)
+    await world.loop.visit(KEY)
+    assert world.series("autoglm_autoscaler_slo_requests")["prod", "phone", "availability"] == 0
+    assert ("prod", "phone") in world.series("autoglm_autoscaler_demand_requests_per_second")
+    world.target_gone(KEY)
+    assert world.series("autoglm_autoscaler_slo_requests") == {}
+    assert world.series("autoglm_autoscaler_demand_requests_per_second") == {}

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import ssl
+import time
 from types import SimpleNamespace
 
 import httpx
@@ -391,3 +392,17 @@ def test_what_the_config_map_says_counts():
         }
     )
     assert found == Trust("pem", frozenset("ab"), ("X-User",), ("X-Uid",), ("X-Group",), ("X-Extra-",))
+
+
+async def test_the_expiry_is_that_of_the_certificate_in_force(running):
+    def written(name):
+        path = running.folder / f"front-proxy-ca-{name}.crt"
+        return x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc.timestamp()
+
+    assert running.server.expires == written("localhost")
+    await asyncio.sleep(1.1)  # certificates count in seconds
+    for path in running.authority.issue("renewed", ExtendedKeyUsageOID.SERVER_AUTH):
+        (running.folder / path.name.replace("renewed", "localhost")).write_bytes(path.read_bytes())
+    await running.server.refresh(trust(running.authority))
+    assert running.server.expires == written("renewed")
+    assert written("renewed") > time.time()

@@ -83,13 +83,25 @@ async def test_only_the_leader_writes(clock):
 
 
 @pytest.mark.parametrize("error", [None, ApiError(500, {}, "PATCH")])
-async def test_writes_are_15_seconds_apart_failed_ones_too(clock, error):
+@pytest.mark.parametrize(("desired", "written"), [(UP.to, 3), (UP.to - 1, 7)])
+async def test_writes_are_15_seconds_apart_and_5_for_another_number_failed_ones_too(clock, error, desired, written):
     api = Api(error)
     writer = Writer(api, lambda: True, clock)
+    # As the API serves it: what is written comes back by the watch, and here it never does.
+    target = replace(TARGET, status=AutoscalingStatus(desired_replicas=desired))
     for _ in range(31):
-        await writer.write(TARGET, UP, Latencies(None, None), None)
+        await writer.write(target, UP, Latencies(1.0, None), None)
         clock.now += 1
-    assert len(api.applied) == 3
+    assert len(api.applied) == written
+
+
+def test_the_status_leads_to_the_trace_of_the_decision():
+    traced = replace(UP, traceparent="00-" + "ab" * 16 + "-" + "cd" * 8 + "-01")
+    found = next_status(None, 1, traced, Latencies(None, None), 0.0)
+    assert found.decision.traceparent == traced.traceparent
+    assert "traceparent" not in next_status(None, 1, UP, Latencies(None, None), 0.0).decision.model_dump(
+        exclude_none=True
+    )
 
 
 @pytest.mark.parametrize(("code", "logged"), [(404, 0), (409, 0), (403, 1)])

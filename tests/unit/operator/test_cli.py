@@ -168,10 +168,11 @@ def test_explain_of_what_was_never_seen():
     assert "The operator has not seen the newest spec yet." in found
     assert "None yet: is the operator running?" in found
     assert "Off: spec.autoscaling is not set." in found
+    assert "Not known: no replica was ready" in found
 
 
 def test_explain_of_what_runs():
-    autoscaling = {"minReplicas": 1, "maxReplicas": 4, "objective": {"ttftP99": "2s", "itlP99": "60ms"}}
+    autoscaling = {"minReplicas": 1, "maxReplicas": 4, "objective": {"ttftP99": "1s", "itlP99": "60ms"}}
     decision = {"time": "t", "from": 1, "to": 2, "reason": "Latency", "message": "P99 TTFT 3s is over 2s"}
     status = {
         "observedGeneration": 3,
@@ -183,6 +184,7 @@ def test_explain_of_what_runs():
             condition("SomebodyElses"),
         ],
         "autoscaling": {"ttftP99": "812ms", "decision": decision},
+        "serving": {"bottleneck": {"cause": "kv-cache", "evidence": "97% full.", "knob": "spec.replicas: more than 2"}},
     }
     found = sentences(document(spec={"replicas": 2, "autoscaling": autoscaling}, status=status))
     assert found == textwrap.dedent("""\
@@ -193,8 +195,14 @@ def test_explain_of_what_runs():
           Ready is True (ReplicasReady, since 2026-01-01T00:00:00Z): 1 of 2 replicas answer requests.
           Stalled is False (NothingWrong, since 2026-01-01T00:00:00Z): nothing waits for a person.
 
+        Bottleneck
+          kv-cache: 97% full.
+          To turn: spec.replicas: more than 2.
+
         Scaling
-          Between 1 and 4 replicas, to keep P99 TTFT within 2s and P99 ITL within 60ms.
+          Between 1 and 4 replicas, to keep P99 TTFT within 1s and P99 ITL within 60ms.
+          The objective of P99 ITL, 60ms, lies between 50ms and 75ms, bounds of vLLM's buckets: what is between them \
+is judged by interpolation.
           Last P99 TTFT 812ms, P99 ITL unknown.
           Last decision at t (Latency): P99 TTFT 3s is over 2s.
         """)

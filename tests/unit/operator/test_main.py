@@ -77,5 +77,5 @@ async def test_an_api_server_that_is_away_is_waited_for(monkeypatch, caplog):
 
     sleep = asyncio.sleep
     monkeypatch.setattr(operator_process.asyncio, "sleep", lambda _: sleep(0))
-    assert await operator_process._optional_kinds(Client()) == list(operator_process.OPTIONAL_KINDS)
+    assert await operator_process._optional_kinds(Client()) == list(operator_process._OPTIONAL)
     assert caplog.records[0].message == "API server not ready"

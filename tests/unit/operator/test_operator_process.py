@@ -8,7 +8,7 @@ from aiohttp import web
 from autoglm_operator.errors import Gone
 from autoglm_operator.kube.errors import ApiError
 from autoglm_operator.kube.lease import LeadershipLost
-from autoglm_operator.metrics import Metrics
+from autoglm_operator.metrics import CATALOGUE, Metrics
 from autoglm_operator.operator_process import OperatorProcess
 from autoglm_operator.settings import Settings
 
@@ -56,7 +56,7 @@ async def test_the_event_of_our_own_write_is_no_news(process, deployment_documen
 
 async def test_deletion_is_forgotten_everywhere(process, deployment_document):
     process.on_event("ADDED", deployment_document())
-    process._metrics.replicas.labels(*KEY, "ready").set(1)
+    process._metrics.replicas.set(KEY, 1, "ready")
     process.on_event("DELETED", deployment_document())
     assert process.caches.deployments == {}
     assert "phone" not in str(list(process._metrics.replicas.collect()))
@@ -146,7 +146,7 @@ async def test_who_no_longer_leads_stops(process):
         await process._work(KEY)
 
 
-async def test_figures_of_a_deployment(process, deployment_document, api):
+async def test_figures_of_a_deployment(process, deployment_document, api, differences):
     made = document(deployment_document, replicas=3)
     api.objects["/apis/autoglm.io/v1alpha1/namespaces/team-a/autoglmdeployments/phone"] = made
     process.caches.store(made)
@@ -158,6 +158,8 @@ async def test_figures_of_a_deployment(process, deployment_document, api):
     for status, expected in (("True", 0), ("False", 1), ("Unknown", 0)):
         found = value("autoglm_operator_deployment_condition", labels | {"type": "Ready", "status": status})
         assert found == expected
+    assert value("autoglm_operator_deployment_gpus", labels) == 1
+    assert differences(process._metrics.exposition.render("")[1].decode(), CATALOGUE) == []
     assert value("autoglm_operator_applied_objects_total", {"kind": "Service", "verb": "apply"}) == 1
     assert counted(process, "success") == 1
 
@@ -179,6 +181,20 @@ async def test_live_unless_streams_or_the_queue_stand_still(process, monkeypatch
     assert process.not_live() is None, "a standby's queue waits for its turn"
     monkeypatch.setattr(process.caches, "silence_seconds", lambda: 181.0)
     assert process.not_live() == "no word from the API server for 181 s"
+
+
+async def test_the_queue_of_a_standby_is_no_delay_in_its_metrics(process):
+    process.on_event("ADDED", {"metadata": {"namespace": "a", "name": "b", "resourceVersion": "1", "uid": "u"}})
+    await asyncio.sleep(0.1)
+    assert sample(process, "autoglm_operator_workqueue_depth") == 1
+    assert sample(process, "autoglm_operator_workqueue_oldest_seconds") > 0
+    process._elector._renewed = None
+    assert sample(process, "autoglm_operator_workqueue_oldest_seconds") == 0
+    assert sample(process, "autoglm_operator_workqueue_depth") == 0
+
+
+def sample(process, name):
+    return process._metrics.registry.get_sample_value(name)
 
 
 async def test_a_start_without_the_crd_says_so(process, monkeypatch):

@@ -1,6 +1,9 @@
 """The five steps together, on the small API server."""
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from autoglm_operator.apply.sync import Synchroniser
 from autoglm_operator.errors import Gone
@@ -68,6 +71,17 @@ async def test_children_first_then_one_status(reconciler, store, api, clock):
     outcome = await reconciler.reconcile(KEY)
     assert (outcome.after, outcome.applied.written) == (None, ())
     assert condition(api, "Ready")["reason"] == "Starting"
+
+
+async def test_what_is_traced_leads_to_its_span(reconciler, store, monkeypatch):
+    store()
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr("autoglm_operator.tracing.tracer", provider.get_tracer("t"))
+    outcome = await reconciler.reconcile(KEY)
+    (root,) = [span for span in exporter.get_finished_spans() if span.parent is None]
+    assert int(outcome.exemplar["span_id"], 16) == root.context.span_id
+    assert (await reconciler.reconcile(KEY)).exemplar is None, "it did nothing, and has no span"
 
 
 async def test_the_second_time_nothing_is_written(reconciler, store, api, clock):

@@ -288,3 +288,30 @@ def test_the_template_hash_follows_the_pod_alone(render):
 @pytest.mark.parametrize(("percent", "expected"), [(None, None), (92, "0.92"), (98, "0.98"), (10, "0.10")])
 def test_ratio(percent, expected):
     assert ratio(percent) == expected
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "protocol", "flag"),
+    [
+        ("http://otel:4317", "grpc", "http://otel:4317"),
+        ("http://otel:4318", "http/protobuf", "http://otel:4318/v1/traces"),
+        ("http://otel:4318/v1/traces", "http/protobuf", "http://otel:4318/v1/traces"),
+        ("https://otel/otlp/", "http/protobuf", "https://otel/otlp/v1/traces"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["vLLM", "Simulator"])
+def test_engines_are_told_where_how_and_from_whom_traces_go(engine, endpoint, protocol, flag, kind):
+    container = engine(engine={"type": kind}, tracing={"endpoint": endpoint})
+    env = {entry["name"]: entry.get("value") for entry in container["env"]}
+    assert container["args"][container["args"].index("--otlp-traces-endpoint") + 1] == flag
+    assert env["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] == protocol
+    attributes = env["OTEL_RESOURCE_ATTRIBUTES"].split(",")
+    assert {"k8s.pod.name=$(POD_NAME)", "k8s.node.name=$(NODE_NAME)", "k8s.container.name=engine"} <= set(attributes)
+    order = list(env)
+    assert max(order.index(name) for name in ("POD_NAME", "POD_NAMESPACE", "NODE_NAME")) < order.index(
+        "OTEL_RESOURCE_ATTRIBUTES"
+    ), "the kubelet expands only what comes before"
+
+
+def test_an_engine_without_tracing_has_none_of_it(engine):
+    assert not [entry for entry in engine()["env"] if entry["name"].startswith("OTEL") or entry["name"] == "NODE_NAME"]

@@ -65,3 +65,14 @@ def test_errors_name_variable_value_and_what_to_write(name, value, expected):
         Settings.from_environ({name: value})
     assert repr(value) in str(caught.value)
     assert expected in str(caught.value)
+
+
+def test_the_share_of_traces():
+    assert Settings.from_environ({}).trace_ratio == 1.0
+    assert Settings.from_environ({"OTEL_TRACES_SAMPLER_ARG": "0.25"}).trace_ratio == 0.25
+
+
+@pytest.mark.parametrize("value", ["1.1", "-0.1", "nan", "some"])
+def test_a_share_of_traces_that_is_none_is_refused(value):
+    with pytest.raises(ValueError, match=r"OTEL_TRACES_SAMPLER_ARG=.*expected a number from 0 to 1"):
+        Settings.from_environ({"OTEL_TRACES_SAMPLER_ARG": value})

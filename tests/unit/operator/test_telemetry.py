@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import subprocess
 import sys
 
 import pytest
@@ -10,7 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from opentelemetry.sdk.trace import TracerProvider
 
 from autoglm_operator.metrics import Metrics
-from autoglm_operator.telemetry import JsonFormatter, health_app, setup_logging, setup_tracing
+from autoglm_operator.telemetry import JsonFormatter, health_app, setup_logging
 
 
 def line(message="hello %s", *arguments, **extra):
@@ -79,15 +80,26 @@ def test_setup_logging(monkeypatch):
 
 
 def test_without_an_endpoint_tracing_is_off():
-    assert setup_tracing("autoglm-operator", None, "pod-0")() is None
-    assert "opentelemetry.exporter.otlp.proto.http.trace_exporter" not in sys.modules
+    code = (
+        "import sys; from autoglm_operator.telemetry import setup_tracing; from opentelemetry import trace\n"
+        "setup_tracing('s', None, print, ratio=1.0, namespace='n', pod='p')()\n"
+        "assert not trace.get_tracer('t').start_span('x').is_recording()\n"
+        "assert not [name for name in sys.modules if name.startswith('opentelemetry.exporter')]\n"
+        "import threading; assert threading.active_count() == 1"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_object_has_one_key_whatever_it_is():
+    assert line("x", namespace="a", deployment="phone")["name"] == "phone"
+    assert line("x", namespace="a", benchmark="night")["name"] == "night"
 
 
 async def test_health_endpoints():
     problems = {"live": None, "ready": "caches are not filled yet"}
     metrics = Metrics()
     metrics.reconciles.labels("success").inc()
-    app = health_app(lambda: problems["live"], lambda: problems["ready"], metrics.registry)
+    app = health_app(lambda: problems["live"], lambda: problems["ready"], metrics.exposition.render)
     async with TestClient(TestServer(app)) as http:
         for path, expected in (("/livez", (200, "ok\n")), ("/readyz", (503, "caches are not filled yet\n"))):
             response = await http.get(path)

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from autoglm_operator.metrics import Metrics
 from autoglm_operator.workqueue import WorkQueue
 
 ONE, TWO = ("team-a", "one"), ("team-a", "two")
@@ -166,3 +167,23 @@ async def test_backoff_doubles_with_jitter_up_to_a_minute_and_is_forgotten(queue
     queue.succeeded(ONE)
     assert queue.backoff(ONE) < 0.1
     queue.succeeded(("team-a", "never failed"))
+
+
+async def test_adds_waits_and_retries_are_counted(work):
+    metrics = Metrics()
+    queue = WorkQueue(metrics, settle_seconds=0.0)
+    work.gate.clear()
+    async with workers(queue, work, number=1):
+        queue.add(ONE)
+        queue.add(ONE)
+        await settle()
+        queue.add(TWO)
+        await settle()
+        work.gate.set()
+        await settle()
+    queue.backoff(TWO)
+    value = metrics.registry.get_sample_value
+    assert value("autoglm_operator_workqueue_adds_total") == 2
+    assert value("autoglm_operator_workqueue_retries_total") == 1
+    assert value("autoglm_operator_workqueue_queue_duration_seconds_count") == 2
+    assert 0.05 < value("autoglm_operator_workqueue_queue_duration_seconds_sum") < 0.5

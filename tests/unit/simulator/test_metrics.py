@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,8 +7,11 @@ from prometheus_client import Histogram as ClientHistogram
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from autoglm_simulator import catalogue
+from autoglm_simulator.catalogue import token_buckets
 from autoglm_simulator.flags import parse
-from autoglm_simulator.metrics import EngineMetrics, Histogram, registry, token_buckets
+from autoglm_simulator.metric import Metric
+from autoglm_simulator.metrics import EngineMetrics, Histogram, registry
 from autoglm_simulator.model import Engine
 from autoglm_simulator.requests import Request
 
@@ -32,6 +36,15 @@ def exposed():
     for progress in engine.step(1e6):
         metrics.record(progress)
     return families(metrics)
+
+
+def test_the_catalogue_is_what_is_exposed(differences):
+    _, metrics = simulated("--max-num-queued-reqs", "9")
+    of_this_model = [
+        replace(metric, buckets=tuple(bound for bound in metric.buckets if bound <= 25_480))
+        for metric in catalogue.CATALOGUE
+    ]
+    assert differences(generate_latest(registry(metrics)).decode(), of_this_model) == []
 
 
 def test_nothing_else_is_exposed(exposed):
@@ -67,19 +80,20 @@ def test_without_a_queue_limit_there_are_no_rejections_to_report():
 
 
 def test_token_buckets_end_at_the_largest():
-    assert token_buckets(20) == [1, 2, 5, 10, 20]
-    assert token_buckets(19) == [1, 2, 5, 10]
+    assert token_buckets(20) == (1, 2, 5, 10, 20)
+    assert token_buckets(19) == (1, 2, 5, 10)
 
 
 def test_a_histogram_counts_as_the_prometheus_client_does():
     bounds = (0.5, 1, 2_000_000)
-    ours, theirs = Histogram("h", "h", bounds), ClientHistogram("h", "h", buckets=bounds, registry=None)
+    ours = Histogram(Metric("h", "histogram", "", "h", (), bounds))
+    theirs = ClientHistogram("h", "h", buckets=bounds, registry=None)
     for value in (0.2, 0.5, 0.7, 3, 3, 3e6):
         theirs.observe(value)
     for value, times in ((0.2, 1), (0.5, 1), (0.7, 1), (3, 2), (3e6, 1)):
         ours.observe(value, times)
     [expected] = theirs.collect()
-    got = {(s.name, s.labels.get("le")): s.value for s in ours.family([], []).samples}
+    got = {(s.name, s.labels.get("le")): s.value for s in ours.family([]).samples}
     assert got == {(s.name, s.labels.get("le")): s.value for s in expected.samples if s.name != "h_created"}
 
 

@@ -1,21 +1,18 @@
 """Every series out of the present state; a scrape touches neither GPU nor engine."""
 
 from collections.abc import Iterator
-from typing import Final
 
 from autoglm_agent import __version__, metrics
 from autoglm_agent.device import ClockEvent, GpuSample
-from autoglm_agent.engine.view import QUANTILES, Figures
-from autoglm_agent.metrics import GPU_FIGURES, Metric
+from autoglm_agent.engine.view import Figures
+from autoglm_agent.metric import Metric
+from autoglm_agent.metrics import GPU_FIGURES, QUANTILE_LABELS, SIGNAL_NAMES
 from autoglm_agent.sampler import Snapshot
-from autoglm_agent.signals.catalogue import DEVIATION, SIGNALS
 from autoglm_agent.signals.memory import MemoryFigures, MemorySignals
 from autoglm_agent.state import State
 
 #: A series: metric, values of its labels in their order, value.
 Row = tuple[Metric, tuple[str, ...], float]
-_SIGNAL_NAMES: Final = (*(signal.name for signal in SIGNALS), DEVIATION)
-_QUANTILE_LABELS: Final = tuple(f"{q:g}" for q in QUANTILES)
 
 
 def rows(state: State) -> Iterator[Row]:
@@ -100,7 +97,7 @@ def _figures(figures: Figures) -> Iterator[Row]:
         if value is not None:
             yield metric, (), float(value)
     for latency, quantiles in figures.quantiles.items():
-        for label, value in zip(_QUANTILE_LABELS, quantiles, strict=True):
+        for label, value in zip(QUANTILE_LABELS, quantiles, strict=True):
             yield metrics.ENGINE_LATENCY, (latency.value, label), value
 
 
@@ -118,7 +115,7 @@ def _judgement(state: State) -> Iterator[Row]:
         if value is not None:
             yield metrics.DEVIATION, (of,), value
     on = report.fired.keys() | state.memory.fired.keys()
-    for name in _SIGNAL_NAMES:
+    for name in SIGNAL_NAMES:
         yield metrics.SIGNAL, (name,), float(name in on)
     yield metrics.TOLERANCE_INFO, (report.tolerance.value, report.reaction.value), 1.0
     if report.elastic is not None:

@@ -13,7 +13,8 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from prometheus_client.utils import floatToGoString
 
 from autoglm_agent.collector import Row
-from autoglm_agent.metrics import CATALOGUE, Metric
+from autoglm_agent.metric import Metric
+from autoglm_agent.metrics import CATALOGUE
 
 _EOF: Final = "# EOF\n"
 _OPENMETRICS: Final = "application/openmetrics-text"
@@ -54,7 +55,7 @@ class Exposition:
             if lines is None:
                 lines = families[metric.name] = [self._heads[openmetrics][metric.name]]
             number = floatToGoString(value)  # type: ignore[no-untyped-call]  # prometheus_client has no types here
-            lines.append(f"{metric.name}{self._label(metric.labels, values)} {number}\n")
+            lines.append(f"{metric.name}{self._label(metric.label_names, values)} {number}\n")
         text = "".join("".join(lines) for lines in families.values())
         return content_type, (text + _EOF if openmetrics else text).encode()
 

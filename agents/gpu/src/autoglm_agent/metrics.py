@@ -1,36 +1,29 @@
 """The metrics of the agent, each defined once: name, type, unit, labels, meaning. `collector.py` fills them."""
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, get_args
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from autoglm_agent.device import ClockEvent, SourceName
+from autoglm_agent.engine.names import EngineKind, Latency
+from autoglm_agent.engine.view import QUANTILES
+from autoglm_agent.metric import GPU, Label, Metric, Per
+from autoglm_agent.signals.catalogue import DEVIATION as DEVIATION_SIGNAL
+from autoglm_agent.signals.catalogue import SIGNALS
+from autoglm_agent.signals.tolerance import Reaction, Tolerance
+from autoglm_agent.xid import Action, Severity
 
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric: what `/metrics`, the docs and the dashboards know of it."""
-
-    name: str
-    type: Literal["counter", "gauge"]
-    help: str
-    labels: tuple[str, ...] = ()
-    unit: str = ""
-
-    def family(self) -> GaugeMetricFamily | CounterMetricFamily:
-        """Return the metric without values."""
-        kind = CounterMetricFamily if self.type == "counter" else GaugeMetricFamily
-        return kind(self.name, self.help, labels=self.labels, unit=self.unit)
+_SOURCE_MEANING: Final = "nvml, dcgm, replay (synthetic) or none (no GPU seen)."
+#: Values of the label `quantile`, in the order of `QUANTILES`.
+QUANTILE_LABELS: Final = tuple(f"{q:g}" for q in QUANTILES)
+#: Values of the label `signal`.
+SIGNAL_NAMES: Final = (*(signal.name for signal in SIGNALS), DEVIATION_SIGNAL)
 
 
-_GPU: Final = ("gpu", "uuid", "product")
-
-
-def _gpu(name: str, text: str, unit: str = "", *more: str) -> Metric:
-    return Metric(f"autoglm_gpu_{name}", "gauge", text, (*_GPU, *more), unit)
+def _gpu(name: str, text: str, unit: str = "", *more: Label) -> Metric:
+    return Metric(f"autoglm_gpu_{name}", "gauge", unit, text, (*GPU, *more))
 
 
 def _gpu_total(name: str, text: str, unit: str = "") -> Metric:
-    return Metric(f"autoglm_gpu_{name}_total", "counter", text, _GPU, unit)
+    return Metric(f"autoglm_gpu_{name}_total", "counter", unit, text, GPU)
 
 
 MEMORY_USED: Final = _gpu("memory_used_bytes", "GPU memory in use, by all processes.", "bytes")
@@ -45,9 +38,16 @@ SAMPLE_AGE: Final = _gpu(
     "Time since the GPU last answered; its other metrics are left out once they are stale.",
     "seconds",
 )
-CLOCK_EVENT: Final = _gpu("clock_event", "1 while the clocks are lowered for the reason.", "", "reason")
+CLOCK_EVENT: Final = _gpu(
+    "clock_event",
+    "1 while the clocks are lowered for the reason.",
+    "",
+    Label("reason", "NVML's name of it.", tuple(str(event.name).lower() for event in ClockEvent)),
+)
 MEMORY_CHANGE: Final = _gpu(
-    "memory_change_bytes_per_second", "Change of the memory in use over the last minute: Theil's median slope."
+    "memory_change_bytes_per_second",
+    "Change of the memory in use over the last minute: Theil's median slope.",
+    "bytes_per_second",
 )
 MEMORY_EXHAUSTION: Final = _gpu(
     "memory_exhaustion_seconds",
@@ -95,15 +95,19 @@ GPU_FIGURES: Final = {
     "pcie_replays": _gpu_total("pcie_replays", "PCIe packets sent again."),
     "pcie_sent_bytes": _gpu_total("pcie_sent_bytes", "Bytes that the GPU sent over PCIe.", "bytes"),
     "pcie_received_bytes": _gpu_total("pcie_received_bytes", "Bytes that the GPU received over PCIe.", "bytes"),
-    "pcie_sent_bytes_per_second": _gpu("pcie_sent_bytes_per_second", "PCIe, sent, as the profiler measured it."),
+    "pcie_sent_bytes_per_second": _gpu(
+        "pcie_sent_bytes_per_second", "PCIe, sent, as the profiler measured it.", "bytes_per_second"
+    ),
     "pcie_received_bytes_per_second": _gpu(
-        "pcie_received_bytes_per_second", "PCIe, received, as the profiler measured it."
+        "pcie_received_bytes_per_second", "PCIe, received, as the profiler measured it.", "bytes_per_second"
     ),
     "nvlink_sent_bytes": _gpu_total("nvlink_sent_bytes", "Data sent over all NVLinks.", "bytes"),
     "nvlink_received_bytes": _gpu_total("nvlink_received_bytes", "Data received over all NVLinks.", "bytes"),
-    "nvlink_sent_bytes_per_second": _gpu("nvlink_sent_bytes_per_second", "NVLink, sent, as the profiler measured it."),
+    "nvlink_sent_bytes_per_second": _gpu(
+        "nvlink_sent_bytes_per_second", "NVLink, sent, as the profiler measured it.", "bytes_per_second"
+    ),
     "nvlink_received_bytes_per_second": _gpu(
-        "nvlink_received_bytes_per_second", "NVLink, received, as the profiler measured it."
+        "nvlink_received_bytes_per_second", "NVLink, received, as the profiler measured it.", "bytes_per_second"
     ),
     "nvlink_errors": _gpu_total("nvlink_errors", "CRC errors, replays and recoveries of all NVLinks."),
     "recovery_action": _gpu(
@@ -116,38 +120,62 @@ GPU_FIGURES: Final = {
 FAULT: Final = Metric(
     "autoglm_gpu_fault",
     "gauge",
+    "",
     "1 while the fault holds; uuid is empty for one of the machine, action is what the pod should do.",
-    ("uuid", "code", "severity", "action"),
+    (
+        Label("uuid", "UUID of the GPU.", Per.GPU),
+        Label("code", "Which fault, such as xid-79; few at once, but any XID may come.", 16),
+        Label("severity", "How much it weighs.", tuple(Severity), follows=True),
+        Label("action", "What the pod should do.", tuple(Action), follows=True),
+    ),
 )
 XID_ERRORS: Final = Metric(
-    "autoglm_gpu_xid_errors_total", "counter", "XID errors since the agent started.", ("uuid", "xid")
+    "autoglm_gpu_xid_errors_total",
+    "counter",
+    "",
+    "XID errors since the agent started.",
+    (
+        Label("uuid", "UUID of the GPU.", Per.GPU),
+        Label("xid", "Number of the error; the agent keeps 256 of all GPUs.", 16),
+    ),
 )
 
 ENGINE_UP: Final = Metric(
-    "autoglm_engine_up", "gauge", "1 if the engine answered the last GET /health with 200; absent if nobody checks."
+    "autoglm_engine_up", "gauge", "", "1 if the engine answered the last GET /health with 200; absent if nobody checks."
 )
 ENGINE_CHECK_AGE: Final = Metric(
-    "autoglm_engine_check_age_seconds", "gauge", "Time since the last check of the engine ended.", (), "seconds"
+    "autoglm_engine_check_age_seconds", "gauge", "seconds", "Time since the last check of the engine ended."
 )
 ENGINE_INFO: Final = Metric(
-    "autoglm_engine_info", "gauge", "Which engine it is: vllm (also the simulator) or sglang.", ("engine",)
+    "autoglm_engine_info",
+    "info",
+    "",
+    "Which engine it is.",
+    (Label("engine", "vllm (also the simulator) or sglang.", tuple(EngineKind), follows=True),),
 )
 ENGINE_METRICS_UP: Final = Metric(
-    "autoglm_engine_metrics_up", "gauge", "1 if the engine's own metrics were read; 0 while they are not to be had."
+    "autoglm_engine_metrics_up", "gauge", "", "1 if the engine's own metrics were read; 0 while they are not to be had."
 )
 ENGINE_SCRAPE_ERRORS: Final = Metric(
     "autoglm_engine_scrape_errors_total",
     "counter",
-    "Failed reads of the engine's metrics: refused, timeout, http, too_large, malformed, incomplete.",
-    ("reason",),
+    "",
+    "Failed reads of the engine's metrics by reason.",
+    (
+        Label(
+            "reason",
+            "Why there is no sample.",
+            ("refused", "timeout", "http", "too_large", "malformed", "incomplete"),
+        ),
+    ),
 )
 ENGINE_SCRAPE_SECONDS: Final = Metric(
-    "autoglm_engine_scrape_seconds", "gauge", "How long the last check of the engine took.", (), "seconds"
+    "autoglm_engine_scrape_seconds", "gauge", "seconds", "How long the last check of the engine took."
 )
 
 
-def _engine(name: str, text: str, unit: str = "", *labels: str) -> Metric:
-    return Metric(f"autoglm_engine_{name}", "gauge", text, labels, unit)
+def _engine(name: str, text: str, unit: str = "", *labels: Label) -> Metric:
+    return Metric(f"autoglm_engine_{name}", "gauge", unit, text, labels)
 
 
 ENGINE_RUNNING: Final = _engine("running_requests", "Requests in the batch.")
@@ -166,20 +194,24 @@ ENGINE_KV_EXHAUSTION: Final = _engine(
     "seconds",
 )
 ENGINE_WEIGHTS: Final = _engine("weights_bytes", "GPU memory of the weights on one rank, where told.", "bytes")
-ENGINE_GENERATION_RATE: Final = _engine("generation_tokens_per_second", "Tokens generated, over the last minute.")
-ENGINE_PROMPT_RATE: Final = _engine("prompt_tokens_per_second", "Prompt tokens read, over the last minute.")
+ENGINE_GENERATION_RATE: Final = _engine(
+    "generation_tokens_per_second", "Tokens generated, over the last minute.", "tokens_per_second"
+)
+ENGINE_PROMPT_RATE: Final = _engine(
+    "prompt_tokens_per_second", "Prompt tokens read, over the last minute.", "tokens_per_second"
+)
 ENGINE_PREEMPTION_RATE: Final = _engine(
-    "preemptions_per_second", "Requests that lost their KV blocks, over the last minute."
+    "preemptions_per_second", "Requests that lost their KV blocks, over the last minute.", "preemptions_per_second"
 )
 ENGINE_PREFIX_HITS: Final = _engine(
     "prefix_cache_hit_ratio", "Share of the prompt tokens that were in the prefix cache, over the last minute.", "ratio"
 )
 ENGINE_LATENCY: Final = _engine(
     "latency_seconds",
-    "Latency over the last minute by kind (ttft, itl, queue, prefill, decode, e2e) and quantile, interpolated.",
+    "Latency over the last minute by kind and quantile, interpolated.",
     "seconds",
-    "latency",
-    "quantile",
+    Label("latency", "What was timed.", tuple(Latency)),
+    Label("quantile", "Which quantile.", QUANTILE_LABELS),
 )
 ENGINE_LATENCY_CV: Final = _engine(
     "latency_cv_ratio",
@@ -195,7 +227,7 @@ ENGINE_OCS: Final = _engine(
 ENGINE_STABLE: Final = _engine("stable", "1 if the coefficient of variation and the score are within their limits.")
 ENGINE_HUNG: Final = _engine("hung", "1 while requests are in the batch and no progress is made for too long.")
 ENGINE_HANGS: Final = Metric(
-    "autoglm_engine_hangs_total", "counter", "Times that the engine was found to hang since the agent started."
+    "autoglm_engine_hangs_total", "counter", "", "Times that the engine was found to hang since the agent started."
 )
 ENGINE_SILENT: Final = _engine("progress_age_seconds", "Time that the busiest rank is without progress.", "seconds")
 ENGINE_PATIENCE: Final = _engine(
@@ -204,43 +236,64 @@ ENGINE_PATIENCE: Final = _engine(
 DEVIATION: Final = Metric(
     "autoglm_deviation_ratio",
     "gauge",
-    "Distance from what is usual: pace is the inter-token latency for this batch size, memory the share in use.",
-    ("of",),
     "ratio",
+    "Distance from what is usual.",
+    (
+        Label(
+            "of",
+            "pace: the inter-token latency for this batch size, memory: the share in use.",
+            ("pace", "memory"),
+        ),
+    ),
 )
 SIGNAL: Final = Metric(
     "autoglm_signal",
     "gauge",
+    "",
     "1 while the signal is on: three periods over its threshold, and not yet three below the lower one.",
-    ("signal",),
+    (Label("signal", "Which signal.", SIGNAL_NAMES),),
 )
 TOLERANCE_INFO: Final = Metric(
     "autoglm_tolerance_info",
-    "gauge",
-    "Tolerance of the pod, and what the deviation calls for: none, alert or degrade.",
-    ("tolerance", "reaction"),
+    "info",
+    "",
+    "Tolerance of the pod, and what the deviation calls for.",
+    (
+        Label("tolerance", "Value of `spec.tolerance`.", tuple(Tolerance), follows=True),
+        Label("reaction", "What the deviation calls for.", tuple(Reaction), follows=True),
+    ),
 )
 ELASTIC_REQUEST: Final = Metric(
-    "autoglm_elastic_requested_max_num_seqs", "gauge", "Batch that is asked of the operator; absent if none is."
+    "autoglm_elastic_requested_max_num_seqs", "gauge", "", "Batch that is asked of the operator; absent if none is."
 )
 
 SOURCE_INFO: Final = Metric(
     "autoglm_agent_source_info",
-    "gauge",
-    "Where the GPU metrics come from: nvml, dcgm, replay (synthetic) or none (no GPU seen).",
-    ("source",),
+    "info",
+    "",
+    "Where the GPU metrics come from.",
+    (Label("source", _SOURCE_MEANING, get_args(SourceName), follows=True),),
 )
-SOURCE_UP: Final = Metric("autoglm_agent_source_up", "gauge", "0 while the source gives nothing at all.")
+SOURCE_UP: Final = Metric("autoglm_agent_source_up", "gauge", "", "0 while the source gives nothing at all.")
 READ_ERRORS: Final = Metric(
-    "autoglm_agent_read_errors_total", "counter", "Failed reads of GPUs by reason.", ("source", "reason")
+    "autoglm_agent_read_errors_total",
+    "counter",
+    "",
+    "Failed reads of GPUs by reason.",
+    (
+        Label("source", _SOURCE_MEANING, get_args(SourceName)),
+        Label("reason", "NVML's name of the error, or why a scrape of the exporter failed.", 8),
+    ),
 )
 READ_SECONDS: Final = Metric(
-    "autoglm_agent_read_seconds", "gauge", "How long the last pass over the GPUs took.", (), "seconds"
+    "autoglm_agent_read_seconds", "gauge", "seconds", "How long the last pass over the GPUs took."
 )
 OTLP_FAILURES: Final = Metric(
-    "autoglm_agent_otlp_failures_total", "counter", "Exports that no collector took; absent without a collector."
+    "autoglm_agent_otlp_failures_total", "counter", "", "Exports that no collector took; absent without a collector."
 )
-BUILD_INFO: Final = Metric("autoglm_agent_build_info", "gauge", "Version of the agent.", ("version",))
+BUILD_INFO: Final = Metric(
+    "autoglm_agent_build_info", "info", "", "What runs.", (Label("version", "Version of the agent.", Per.POD),)
+)
 
 _ENGINE_FIGURES: Final = (
     *(ENGINE_UP, ENGINE_CHECK_AGE, ENGINE_INFO, ENGINE_METRICS_UP, ENGINE_SCRAPE_ERRORS, ENGINE_SCRAPE_SECONDS),

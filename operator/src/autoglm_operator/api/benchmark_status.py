@@ -38,7 +38,7 @@ class Run(ApiModel):
     results: Annotated[tuple[ResultRow, ...], Field(max_length=64)] = ()
     report: Annotated[str | None, Field(max_length=512, description="Claim and folder of the full report.")] = None
     sequence: Annotated[
-        str | None, Field(max_length=64, description="Hash of the requests sent: alike for the same seed and spec.")
+        str | None, Field(max_length=80, description="Hash of the requests sent: alike for the same seed and spec.")
     ] = None
 
 

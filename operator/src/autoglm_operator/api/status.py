@@ -29,6 +29,14 @@ class ScalingDecision(ApiModel):
     to: Annotated[int, Field(ge=0, description="Replicas asked for since.")]
     reason: Annotated[str, Field(min_length=1, max_length=64)]
     message: Annotated[str, Field(max_length=1024)]
+    traceparent: Annotated[
+        str | None,
+        Field(
+            max_length=55,
+            pattern="^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
+            description="W3C reference of the autoscaler's span of this decision; absent where it is not traced.",
+        ),
+    ] = None
 
 
 class AutoscalingStatus(ApiModel):
@@ -65,7 +73,7 @@ class Bottleneck(ApiModel):
         Field(
             max_length=32,
             pattern="^[a-z]+(-[a-z]+)*$",
-            description="compute, memory-bandwidth, kv-cache, queue, network, client or idle.",
+            description="compute, memory-bandwidth, kv-cache, queue, network, client, idle or unknown.",
         ),
     ]
     evidence: Annotated[str, Field(max_length=512, description="One sentence with the numbers that tell it.")]

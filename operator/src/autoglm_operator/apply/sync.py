@@ -60,7 +60,7 @@ class Synchroniser:
         """Make the live children equal to `desired`; one that is refused does not keep the others from it.
 
         Args:
-            owner: the AutoGLMDeployment; `metadata` names it.
+            owner: the object of ours that they belong to.
             desired: the wanted children, in the order they are needed.
             live: the children that the owner controls now.
             keep: children to leave as they are although they are not desired.
@@ -109,14 +109,14 @@ class Synchroniser:
         meta = owner["metadata"]
         still = await self._find(owner)
         if still is None or still["metadata"]["uid"] != meta["uid"]:
-            raise Gone(f"{names.KIND} {meta['namespace']}/{meta['name']}")
+            raise Gone(f"{owner['kind']} {meta['namespace']}/{meta['name']}")
         found = await asyncio.gather(*(self._find(child) for child in missing))
         for child, existing in zip(missing, found, strict=True):
             if existing is not None and not controlled_by(existing, meta["uid"]):
                 raise Waiting(
                     Reason.NAME_TAKEN,
                     f"{child['kind']} {meta['namespace']}/{child['metadata']['name']} exists and does not belong to "
-                    f"this {names.KIND}: remove or rename it, or give the {names.KIND} another name",
+                    f"this {owner['kind']}: remove or rename it, or give the {owner['kind']} another name",
                     RETRY_REJECTED_SECONDS,
                 )
         return {child_ref(child): existing for child, existing in zip(missing, found, strict=True) if existing}

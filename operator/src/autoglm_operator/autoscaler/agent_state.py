@@ -1,8 +1,8 @@
-"""What is read from an agent's `/state`: the memory of its GPUs, what its engine serves, and faults."""
+"""What is read from an agent's `/state`: memory and activity of its GPUs, what its engine serves, and faults."""
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,6 +31,21 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Activity:
+    """What the GPUs of one pod do, the mean of those that tell; `None` without the counters, which Hopper is first in.
+
+    Attributes:
+        sm: share of SM cycles with work, 0 to 1.
+        tensor: share of cycles in which a tensor pipe was busy, 0 to 1.
+        dram: share of the peak memory bandwidth in use, 0 to 1.
+    """
+
+    sm: float | None = None
+    tensor: float | None = None
+    dram: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AgentSample:
     """What one pod's agent says.
 
@@ -40,6 +55,7 @@ class AgentSample:
         models: names that the engine lists, adapters among them.
         faults: of its GPUs and its engine.
         requested_max_num_seqs: the batch that the agent asks for under memory pressure; `None` if it asks for none.
+        activity: of its GPUs.
     """
 
     taken: float
@@ -47,6 +63,7 @@ class AgentSample:
     models: frozenset[str] = frozenset()
     faults: tuple[Fault, ...] = ()
     requested_max_num_seqs: int | None = None
+    activity: Activity = Activity()
 
 
 def parse(body: bytes, taken: float) -> AgentSample:
@@ -58,19 +75,33 @@ def parse(body: bytes, taken: float) -> AgentSample:
     try:
         document = json.loads(body)
         version, gpus = document["version"], document["gpus"]
-        samples = [(_age(gpu), _share(gpu)) for gpu in gpus]
+        samples = [(_age(gpu), _share(gpu), gpu) for gpu in gpus]
         engine = document.get("engine") or {}
         models = frozenset(map(str, engine.get("models") or ()))
         faults = tuple(_faults(document, engine))
         requested = (document.get("elastic") or {}).get("requestedMaxNumSeqs")
+        fresh = [sample for sample in samples if sample[0] <= _OLDEST_SECONDS]
+        activity = _activity([gpu for _, _, gpu in fresh])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ScrapeError("malformed", f"not a /state document: {error!r}") from error
     if version != _VERSION:
         raise ScrapeError("malformed", f"/state has version {version!r}: expected {_VERSION}")
-    fresh = [sample for sample in samples if sample[0] <= _OLDEST_SECONDS]
-    oldest = max((age for age, _ in fresh), default=0.0)
+    oldest = max((age for age, _, _ in fresh), default=0.0)
     asked = requested if isinstance(requested, int) and requested > 0 else None
-    return AgentSample(taken - oldest, tuple(share for _, share in fresh), models, faults, asked)
+    shares = tuple(share for _, share, _ in fresh)
+    return AgentSample(taken - oldest, shares, models, faults, asked, activity)
+
+
+def _activity(gpus: Sequence[Mapping[str, Any]]) -> Activity:
+    return Activity(*(_mean(gpus, name) for name in ("smUtilization", "tensorUtilization", "dramUtilization")))
+
+
+def _mean(gpus: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    told = [float(gpu[name]) for gpu in gpus if gpu.get(name) is not None]
+    for value in told:
+        if not 0 <= value <= 1:
+            raise ScrapeError("invalid", f"GPU {name} is {value:g}: expected 0 to 1")
+    return sum(told) / len(told) if told else None
 
 
 def _faults(document: Mapping[str, Any], engine: Mapping[str, Any]) -> Iterator[Fault]:

@@ -4,7 +4,7 @@ import math
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +19,18 @@ PROMPT_TOKENS: Final = "prompt_tokens"
 GENERATION_TOKENS: Final = "generation_tokens"
 PREEMPTIONS: Final = "preemptions"
 ANSWER_TOKENS: Final = "answer_tokens"
+CACHED_TOKENS: Final = "cached_tokens"
+ITL_SECONDS: Final = "itl_seconds"
+QUEUE_SECONDS: Final = "queue_seconds"
+BATCH_SECONDS: Final = "batch_seconds"
+ANSWER_SECONDS: Final = "answer_seconds"
+CPU_SECONDS: Final = "cpu_seconds"
+#: Requests that ended; a label may say how.
+ENDED: Final = "ended"
+#: Requests that were turned away.
+REJECTED: Final = "rejected"
+#: HTTP answers by path and status.
+RESPONSES: Final = "responses"
 #: A gauge of the figure itself, or, with vLLM, one whose labels hold its factors.
 KV_TOKENS: Final = "kv_tokens"
 
@@ -34,6 +46,14 @@ NAMES: Final = {
     "vllm:num_preemptions_total": PREEMPTIONS,
     "vllm:request_generation_tokens_bucket": ANSWER_TOKENS,
     "vllm:cache_config_info": KV_TOKENS,
+    "vllm:prefix_cache_hits_total": CACHED_TOKENS,
+    "vllm:external_prefix_cache_hits_total": CACHED_TOKENS,
+    "vllm:inter_token_latency_seconds_sum": ITL_SECONDS,
+    "vllm:request_queue_time_seconds_sum": QUEUE_SECONDS,
+    "vllm:request_inference_time_seconds_sum": BATCH_SECONDS,
+    "vllm:e2e_request_latency_seconds_sum": ANSWER_SECONDS,
+    "vllm:request_success_total": ENDED,
+    "vllm:admission_rejections_total": REJECTED,
     "sglang:num_running_reqs": RUNNING,
     "sglang:num_queue_reqs": WAITING,
     "sglang:token_usage": KV_CACHE,
@@ -44,8 +64,15 @@ NAMES: Final = {
     "sglang:num_retracted_requests_total": PREEMPTIONS,
     "sglang:generation_tokens_histogram_bucket": ANSWER_TOKENS,
     "sglang:max_total_num_tokens": KV_TOKENS,
+    "sglang:cached_tokens_total": CACHED_TOKENS,
+    "sglang:inter_token_latency_seconds_sum": ITL_SECONDS,
+    "sglang:num_requests_total": ENDED,
+    "sglang:http_responses_total": RESPONSES,
+    # Of the process that answers HTTP; absent where several do.
+    "process_cpu_seconds_total": CPU_SECONDS,
 }
 _REQUIRED: Final = (RUNNING, WAITING, KV_CACHE)
+_OUTCOMES: Final = frozenset({ENDED, REJECTED, RESPONSES})
 _KINDS: Final = {name.encode(): kind for name, kind in NAMES.items()}
 # One pass in C over a body of which nine tenths are other families. A timestamp after the value would make the line
 # malformed: an engine gives none, and a scrape that carries an old one is not from an engine.
@@ -55,6 +82,10 @@ _BOUND: Final = re.compile(rb'(?:^|,)le="([^"]*)"')
 _BLOCKS: Final = re.compile(rb'(?:^|,)num_gpu_blocks="([0-9]{1,15})"')
 _BLOCK_SIZE: Final = re.compile(rb'(?:^|,)block_size="([0-9]{1,15})"')
 _RANK: Final = re.compile(rb'(?:^|,)(?:dp_rank|engine)="([^"]*)"')
+_REASON: Final = re.compile(rb'(?:^|,)finished_reason="([^"]*)"')
+_STATUS: Final = re.compile(rb'(?:^|,)status_code="5[0-9][0-9]"')
+#: Paths that serve requests of users: probes get their 503 on others.
+_PATH: Final = re.compile(rb'(?:^|,)endpoint="/(?:v1/|generate)')
 
 
 class ScrapeError(Exception):
@@ -85,6 +116,14 @@ class EngineSample:
         preemptions: since the engine started.
         answer_tokens: lengths of the answers, in tokens.
         kv_tokens: that the KV cache holds, over all data-parallel ranks; `None` if the engine does not tell.
+        cached_tokens: of the prompts, found in a prefix cache since the engine started.
+        itl_seconds: sum of the inter-token latencies since the engine started; `None` if the engine does not tell.
+        queue_seconds: sum over the requests that ended of their time in the queue.
+        batch_seconds: as `queue_seconds`, in the batch.
+        answer_seconds: as `queue_seconds`, from their arrival at the HTTP server to their last token.
+        cpu_seconds: of the process that answers HTTP, since it started.
+        ended: requests that the engine ended, well or not, or turned away; without those that their clients gave up.
+        failed: those of `ended` that failed or were turned away.
     """
 
     taken: float
@@ -98,6 +137,14 @@ class EngineSample:
     preemptions: float = 0.0
     answer_tokens: Histogram | None = None
     kv_tokens: int | None = None
+    cached_tokens: float = 0.0
+    itl_seconds: float | None = None
+    queue_seconds: float | None = None
+    batch_seconds: float | None = None
+    answer_seconds: float | None = None
+    cpu_seconds: float | None = None
+    ended: float = 0.0
+    failed: float = 0.0
 
     @property
     def in_flight(self) -> float:
@@ -121,6 +168,8 @@ def parse(body: bytes, taken: float) -> EngineSample:
             buckets[kind][bound] = buckets[kind].get(bound, 0.0) + value
         elif kind == KV_TOKENS:
             _add_kv_tokens(kv_tokens, labels, value)
+        elif kind in _OUTCOMES:
+            _add_outcome(values, kind, labels, value)
         else:
             values[kind].append(value)
     if missing := [kind for kind in _REQUIRED if kind not in values]:
@@ -141,7 +190,34 @@ def parse(body: bytes, taken: float) -> EngineSample:
         preemptions=sum(values[PREEMPTIONS]),
         answer_tokens=_histogram(ANSWER_TOKENS, buckets[ANSWER_TOKENS]),
         kv_tokens=sum(kv_tokens.values()) or None,
+        cached_tokens=sum(values[CACHED_TOKENS]),
+        itl_seconds=_sum(values, ITL_SECONDS),
+        queue_seconds=_sum(values, QUEUE_SECONDS),
+        batch_seconds=_sum(values, BATCH_SECONDS),
+        answer_seconds=_sum(values, ANSWER_SECONDS),
+        cpu_seconds=_sum(values, CPU_SECONDS),
+        ended=sum(values[ENDED]),
+        failed=sum(values[REJECTED]),
     )
+
+
+def _sum(values: Mapping[str, list[float]], kind: str) -> float | None:
+    return sum(values[kind]) if kind in values else None
+
+
+def _add_outcome(values: dict[str, list[float]], kind: str, labels: bytes, value: float) -> None:
+    """Take over requests that ended: under `ENDED` all that the engine is to answer for, under `REJECTED` the bad ones.
+
+    A request that its client gave up is neither. SGLang counts only those that it let in, so that answers of 5xx come
+    on top; an error inside a stream, whose status was 200, it does not count at all.
+    """
+    reason = found[1] if (found := _REASON.search(labels)) else b""
+    if kind == RESPONSES and not (_STATUS.search(labels) and _PATH.search(labels)):
+        return
+    if reason != b"abort":
+        values[ENDED].append(value)
+    if kind != ENDED or reason == b"error":
+        values[REJECTED].append(value)
 
 
 def _add_kv_tokens(tokens: dict[bytes, int], labels: bytes, value: float) -> None:

@@ -4,25 +4,29 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
-
-from opentelemetry import trace
 
 from autoglm_operator.api.signals import DESIRED_REPLICAS, ITL_P99, TTFT_P99
 from autoglm_operator.autoscaler.cluster import Cluster
+from autoglm_operator.autoscaler.decision_span import Scrape, decision_span
 from autoglm_operator.autoscaler.engine_metrics import ScrapeError
+from autoglm_operator.autoscaler.following import Following
 from autoglm_operator.autoscaler.metrics import Metrics
 from autoglm_operator.autoscaler.pods import EnginePod, Key, Target
 from autoglm_operator.autoscaler.published import Entry, Published
 from autoglm_operator.autoscaler.scrape import Scraper
 from autoglm_operator.autoscaler.serving import serving
-from autoglm_operator.autoscaler.snapshot import Snapshot, take
+from autoglm_operator.autoscaler.snapshot import AGENT_STALE_SECONDS, Snapshot, are_fresh, take
 from autoglm_operator.autoscaler.store import History, Store
 from autoglm_operator.autoscaler.writer import Latencies, Writer
-from autoglm_operator.decide.scaling import Decision, decide
+from autoglm_operator.decide.elastic import Load, limit_of, reduce
+from autoglm_operator.decide.scaling import ASSUMED_BATCH, Decision, decide
+from autoglm_operator.exposition import exemplar
+from autoglm_operator.tracing import traceparent
 
 logger = logging.getLogger(__name__)
-tracer = trace.get_tracer(__name__)
 
 #: Part of the interval over which deployments are spread; the rest is for the answers.
 _SPREAD: Final = 0.8
@@ -59,9 +63,10 @@ class Loop:
         self._interval = interval
         self._store = Store()
         self._running: set[Key] = set()
-        self._values: dict[Key, dict[str, float]] = {}
         self._desired: dict[Key, int] = {}
+        self._traced: dict[Key, str | None] = {}
         self._saturated: dict[Key, float] = {}
+        self._following = Following(metrics, interval=interval, started=time.time())
         self.last_tick = time.monotonic()
         self.ticks = 0
         cluster.on_pod_gone(self._store.forget)
@@ -101,7 +106,8 @@ class Loop:
         """Scrape, look at and decide on one deployment."""
         start, wall = time.monotonic(), time.time_ns()
         pods = self._cluster.pods_of(key)
-        await asyncio.gather(*(self._scrape(pod, self._store.history(pod.uid)) for pod in pods if pod.ready))
+        ready = [pod for pod in pods if pod.ready]
+        scrapes = await asyncio.gather(*(self._scrape(pod, self._store.history(pod.uid)) for pod in ready))
         target = self._cluster.targets.get(key)
         if target is None:
             return
@@ -111,25 +117,32 @@ class Loop:
         snapshot = take(rows, now, self._interval, self._saturated.get(key))
         if snapshot.signals.saturated_rate is not None:
             self._saturated[key] = snapshot.signals.saturated_rate
-        decision = self._decide(target, snapshot)
+        decision = self._decide(target, snapshot, self._loads(target, rows, now))
         self._publish(target, snapshot, decision)
-        self._metrics.tick_seconds.observe(time.monotonic() - start)
+        self._following.count(target, rows)
+        self._following.show(target, snapshot, decision, self._saturated.get(key))
+        bottleneck = self._following.look(target, rows, snapshot, now)
+        seconds, traced = time.monotonic() - start, None
         if decision is not None:
-            self._tell(target, decision, wall)
-        said = serving(rows, target.adapters, target.serving)
+            decision, traced = self._tell(target, decision, wall, scrapes)
+        self._metrics.observe_tick(seconds, traced)
+        said = serving(rows, target.adapters, target.serving, bottleneck)
         latencies = Latencies(snapshot.values.get(TTFT_P99.name), snapshot.values.get(ITL_P99.name))
         await self._writer.write(target, decision, latencies, said)
 
-    async def _scrape(self, pod: EnginePod, history: History) -> None:
+    async def _scrape(self, pod: EnginePod, history: History) -> Scrape:
         if history.ready_since is None:
             history.ready_since = time.monotonic()
-        await asyncio.gather(self._scrape_engine(pod, history), self._scrape_agent(pod, history))
+        scrape, _ = await asyncio.gather(self._scrape_engine(pod, history), self._scrape_agent(pod, history))
+        return scrape
 
-    async def _scrape_engine(self, pod: EnginePod, history: History) -> None:
+    async def _scrape_engine(self, pod: EnginePod, history: History) -> Scrape:
+        start, problem = time.time_ns(), ""
         try:
             history.add(await self._scraper.engine(pod))
         except ScrapeError as error:
-            history.error = str(error)
+            history.error = problem = str(error)
+        return Scrape(pod.name, start, time.time_ns(), problem)
 
     async def _scrape_agent(self, pod: EnginePod, history: History) -> None:
         """Ask the agent less often: GPU memory moves slowly, is good for half a minute, and decides nothing."""
@@ -138,14 +151,25 @@ class Loop:
             return
         history.agent_asked = now
         with contextlib.suppress(ScrapeError):
-            history.gpu = await self._scraper.agent(pod)
+            history.add_agent(await self._scraper.agent(pod))
 
-    def _decide(self, target: Target, snapshot: Snapshot) -> Decision | None:
+    def _loads(self, target: Target, rows: list[tuple[EnginePod, History]], now: float) -> list[Load]:
+        """Return the ready replicas, each with the smaller batch that its agent asks for."""
+        loads = []
+        for _, history in are_fresh(rows, now, self._interval):
+            heard = history.gpu is not None and now - history.gpu.taken <= AGENT_STALE_SECONDS
+            limit = limit_of(history.requests, target.tolerance) if heard else None
+            loads.append(Load(history.samples[-1].running, limit))
+        return loads
+
+    def _decide(self, target: Target, snapshot: Snapshot, loads: list[Load]) -> Decision | None:
         """Return the decision; `None` if autoscaling is off, or ready pods are there and all of them are silent."""
         signals = snapshot.signals
         if target.autoscaling is None or (signals.silent and not signals.ready):
             return None
-        return decide(target.autoscaling, target.batch, target.replicas, signals)
+        reduced = reduce(target.batch or ASSUMED_BATCH, loads, signals)
+        decision = decide(target.autoscaling, reduced.batch, target.replicas, reduced.signals)
+        return replace(decision, message=f"{decision.message}; {reduced.sentence}") if reduced.sentence else decision
 
     def _publish(self, target: Target, snapshot: Snapshot, decision: Decision | None) -> None:
         key = (target.namespace, target.name)
@@ -157,32 +181,41 @@ class Loop:
         else:
             problems[DESIRED_REPLICAS.name] = next(iter(problems.values()))
         self._published.put(key, Entry(snapshot.taken, values, problems, target.labels))
-        self._metrics.publish(key, self._values.get(key, {}), values)
-        self._values[key] = values
+        self._metrics.publish(key, values)
 
-    def _tell(self, target: Target, decision: Decision, wall: int) -> None:
-        """Log, count and trace a change of mind."""
+    def _tell(
+        self, target: Target, decision: Decision, wall: int, scrapes: Sequence[Scrape]
+    ) -> tuple[Decision, dict[str, str] | None]:
+        """Log, count and trace a change of mind; return the decision with the reference of its span, and an exemplar.
+
+        The exemplar is `None` unless the mind was changed now and that is traced.
+        """
         key = (target.namespace, target.name)
         before = self._desired.get(key, target.replicas)
         self._desired[key] = decision.to
         if decision.to == before:
-            return
+            return replace(decision, traceparent=self._traced.get(key)), None
         self._metrics.decisions.labels(decision.reason, "up" if decision.to > before else "down").inc()
-        fields: dict[str, str | int] = {
+        fields = {
+            "namespace": key[0],
+            "deployment": key[1],
             "from": before,
             "to": decision.to,
             "reason": decision.reason.value,
             "decision": decision.message,
         }
-        logger.info("decision", extra={"namespace": key[0], "deployment": key[1], **fields})
-        attributes = {"k8s.namespace.name": key[0], "autoglm.deployment": key[1]}
-        with tracer.start_as_current_span("scale", start_time=wall, attributes=attributes) as span:
-            span.add_event("decision", {**fields, "causes": [need.because for need in decision.causes]})
+        with decision_span(target, before, decision, wall, scrapes) as span:
+            logger.info("decision", extra=fields)
+            seen = exemplar()
+        self._traced[key] = traceparent(span)
+        return replace(decision, traceparent=self._traced[key]), seen
 
     def forget(self, key: Key) -> None:
         """Drop a deployment that is gone."""
         self._published.forget(key)
         self._writer.forget(key)
-        self._metrics.publish(key, self._values.pop(key, {}), {})
+        self._following.forget(key)
+        self._metrics.forget(key)
         self._desired.pop(key, None)
+        self._traced.pop(key, None)
         self._saturated.pop(key, None)

@@ -53,6 +53,7 @@ class AutoscalerProcess:
         files = (Path(settings.tls_cert_file), Path(settings.tls_key_file))
         self.server = TlsServer(api.app(), settings.api_port, *files)
         metrics.leader.set_function(lambda: float(self._is_leader()))
+        metrics.certificate_expiry.set_function(lambda: self.server.expires)
 
     def _is_leader(self) -> bool:
         return self._elector is not None and self._elector.is_leader
@@ -127,14 +128,23 @@ class AutoscalerProcess:
 async def run_autoscaler(settings: Settings) -> None:
     """Run one replica until it is told to stop."""
     metrics = Metrics()
-    flush = setup_tracing("autoglm-autoscaler", settings.otlp_endpoint, settings.pod_name)
+    flush = setup_tracing(
+        "autoglm-autoscaler",
+        settings.otlp_endpoint,
+        metrics.count_spans,
+        ratio=settings.trace_ratio,
+        namespace=settings.pod_namespace,
+        pod=settings.pod_name,
+    )
     try:
         async with (
             Client(from_environment(dict(os.environ)), metrics.observe_request) as client,
             Scraper(metrics.observe_scrape) as scraper,
         ):
             process = AutoscalerProcess(settings, client, scraper, metrics)
-            health = await serve_health(settings.health_port, process.not_live, process.not_ready, metrics.registry)
+            health = await serve_health(
+                settings.health_port, process.not_live, process.not_ready, metrics.exposition.render
+            )
             try:
                 await _until_told(process.run)
             finally:

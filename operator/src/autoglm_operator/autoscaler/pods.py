@@ -6,8 +6,9 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from autoglm_operator.api.status import AutoscalingStatus, Serving
-from autoglm_operator.api.v1alpha1 import Autoscaling, Spec
-from autoglm_operator.observe.pod import deployment_of, worker_index
+from autoglm_operator.api.v1alpha1 import Autoscaling, Spec, Tolerance
+from autoglm_operator.decide.bottleneck import Setup
+from autoglm_operator.observe.pod import deployment_of, seconds, worker_index
 
 Document = dict[str, Any]
 Key = tuple[str, str]
@@ -21,6 +22,7 @@ class EnginePod:
         deployment: name of the AutoGLMDeployment it serves.
         ip: empty until it has one.
         unschedulable: whether the scheduler finds no node for it.
+        created: Unix time when it was.
     """
 
     namespace: str
@@ -30,6 +32,7 @@ class EnginePod:
     ip: str
     ready: bool
     unschedulable: bool
+    created: float = 0.0
 
     @classmethod
     def keep(cls, document: Document) -> Self | None:
@@ -50,6 +53,7 @@ class EnginePod:
             ip=status.get("podIP", ""),
             ready=ready,
             unschedulable=not ready and conditions.get("PodScheduled", {}).get("reason") == "Unschedulable",
+            created=seconds(meta.get("creationTimestamp")) or 0.0,
         )
 
 
@@ -62,6 +66,8 @@ class Target:
         autoscaling: `None` if it is off.
         batch: most requests in one replica's batch, if declared.
         adapters: names of the LoRA adapters.
+        setup: what a diagnosis needs of the spec.
+        tolerance: of the spec.
         status: what was last written to `status.autoscaling`.
         serving: what was last written to `status.serving`.
     """
@@ -76,6 +82,8 @@ class Target:
     adapters: tuple[str, ...] = ()
     status: AutoscalingStatus | None = None
     serving: Serving | None = None
+    setup: Setup = field(default_factory=Setup)
+    tolerance: Tolerance = Tolerance.STRICT
 
     @classmethod
     def keep(cls, document: Document) -> Self | None:
@@ -101,4 +109,6 @@ class Target:
             adapters=tuple(adapter.name for adapter in spec.engine.lora.adapters) if spec.engine.lora else (),
             status=status,
             serving=serving,
+            setup=Setup.of(spec),
+            tolerance=spec.tolerance,
         )

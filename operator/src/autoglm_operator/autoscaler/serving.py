@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Final
 
-from autoglm_operator.api.status import AdapterStatus, PodFault, Serving
+from autoglm_operator.api.status import AdapterStatus, Bottleneck, PodFault, Serving
 from autoglm_operator.autoscaler.engine_metrics import EngineSample
 from autoglm_operator.autoscaler.pods import EnginePod
 from autoglm_operator.autoscaler.store import History
@@ -20,7 +20,10 @@ _CHANGE: Final = 0.1
 
 
 def serving(
-    pods: Iterable[tuple[EnginePod, History]], adapters: Sequence[str], before: Serving | None
+    pods: Iterable[tuple[EnginePod, History]],
+    adapters: Sequence[str],
+    before: Serving | None,
+    bottleneck: Bottleneck | None = None,
 ) -> Serving | None:
     """Return what the ready pods say; figures that hardly moved stay as they were written.
 
@@ -28,13 +31,14 @@ def serving(
         pods: with what is known of each; what they serve is asked of the ready ones alone.
         adapters: names in the spec.
         before: what is written now.
+        bottleneck: what limits them.
     """
     rows = list(pods)
     known = [history for pod, history in rows if pod.ready and history.samples]
     faults = _faults(rows)
     before = before or Serving()
     if not known:
-        return _some(before.model_copy(update={"faults": faults}))
+        return _some(before.model_copy(update={"faults": faults, "bottleneck": bottleneck}))
     samples = [history.samples[-1] for history in known]
     sizes = [sample.kv_tokens for sample in samples if sample.kv_tokens]
     return Serving(
@@ -44,6 +48,7 @@ def serving(
         adapters=tuple(AdapterStatus(name=name, ready_replicas=_serve(known, name)) for name in adapters),
         faults=faults,
         requested_max_num_seqs=min(_requested(known), default=None),
+        bottleneck=bottleneck,
     )
 
 

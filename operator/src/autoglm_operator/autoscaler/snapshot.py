@@ -22,7 +22,8 @@ from autoglm_operator.decide.scaling import EVIDENCE_SECONDS
 
 #: A sample older than this many scrape intervals is no sample.
 STALE_TICKS: Final = 3
-_AGENT_STALE_SECONDS: Final = 30.0
+#: GPU figures older than this are none.
+AGENT_STALE_SECONDS: Final = 30.0
 _P99: Final = 0.99
 
 _Choose = Callable[[EngineSample], Histogram | None]
@@ -38,12 +39,20 @@ class Snapshot:
         signals: what the scaling law decides on.
         values: metric name → value, of those that can be told.
         problems: metric name → why it cannot be told.
+        demand: requests that arrive per second; `None` without a fresh sample.
     """
 
     taken: float
     signals: Signals
     values: Mapping[str, float]
     problems: Mapping[str, str]
+    demand: float | None = None
+
+
+def are_fresh(pods: Iterable[_Row], now: float, interval: float) -> list[_Row]:
+    """Return the ready pods whose last sample is good for a decision."""
+    oldest = now - STALE_TICKS * interval
+    return [row for row in pods if row[0].ready and row[1].samples and oldest <= row[1].samples[-1].taken <= now]
 
 
 def take(pods: Iterable[_Row], now: float, interval: float, saturated_rate: float | None = None) -> Snapshot:
@@ -58,7 +67,7 @@ def take(pods: Iterable[_Row], now: float, interval: float, saturated_rate: floa
     rows = list(pods)
     ready = [row for row in rows if row[0].ready]
     oldest = now - STALE_TICKS * interval
-    fresh = [row for row in ready if row[1].samples and oldest <= row[1].samples[-1].taken <= now]
+    fresh = are_fresh(ready, now, interval)
     others = [row for row in ready if row not in fresh]
     # One that became ready since the last scrape is not silent yet.
     silent = [row for row in others if (row[1].ready_since or 0.0) < oldest]
@@ -69,7 +78,7 @@ def take(pods: Iterable[_Row], now: float, interval: float, saturated_rate: floa
         why = _silence(silent, len(ready), now)
         values, problems = {}, dict.fromkeys((*values, *problems), why)
     taken = min((history.samples[-1].taken for _, history in fresh), default=now)
-    return Snapshot(taken, signals, values, problems)
+    return Snapshot(taken, signals, values, problems, _demand(fresh, now))
 
 
 def _signals(
@@ -117,7 +126,7 @@ def _values(fresh: Sequence[_Row], signals: Signals, now: float) -> tuple[dict[s
             problems[name] = f"{signals.in_flight:.0f} requests in flight, but none observed in the window"
     memory = _gpu_memory(fresh, now)
     if memory is None:
-        problems[GPU_MEMORY_UTILIZATION.name] = f"no agent gave a figure younger than {_AGENT_STALE_SECONDS:.0f} s"
+        problems[GPU_MEMORY_UTILIZATION.name] = f"no agent gave a figure younger than {AGENT_STALE_SECONDS:.0f} s"
     else:
         values[GPU_MEMORY_UTILIZATION.name] = memory
     return values, problems
@@ -164,6 +173,20 @@ def _rate(samples: Sequence[EngineSample]) -> float:
     return observed.observations / (samples[-1].taken - samples[0].taken) if observed is not None else 0.0
 
 
+def _demand(fresh: Sequence[_Row], now: float) -> float | None:
+    """Return the requests that came per second: those that got a first token, and those that wait or were refused."""
+    if not fresh:
+        return None
+    arrivals = 0.0
+    for _, history in fresh:
+        samples = [sample for sample in history.samples if sample.taken >= now - EVIDENCE_SECONDS]
+        first, last = samples[0], samples[-1]
+        if last.taken > first.taken:
+            left = last.waiting - first.waiting + max(0.0, last.failed - first.failed)
+            arrivals += max(0.0, _rate(samples) + left / (last.taken - first.taken))
+    return arrivals
+
+
 def _saturated_rate(histories: Iterable[History]) -> float | None:
     """Return the most first tokens per second of one pod between two scrapes that both found a queue.
 
@@ -180,7 +203,7 @@ def _saturated_rate(histories: Iterable[History]) -> float | None:
 
 
 def _gpu_memory(rows: Iterable[_Row], now: float) -> float | None:
-    fresh = [h.gpu for _, h in rows if h.gpu is not None and 0 <= now - h.gpu.taken <= _AGENT_STALE_SECONDS]
+    fresh = [h.gpu for _, h in rows if h.gpu is not None and 0 <= now - h.gpu.taken <= AGENT_STALE_SECONDS]
     return _mean([share for sample in fresh for share in sample.memory])
 
 

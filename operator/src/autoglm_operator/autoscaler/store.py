@@ -4,8 +4,9 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from autoglm_operator.autoscaler.agent_state import AgentSample
+from autoglm_operator.autoscaler.agent_state import Activity, AgentSample
 from autoglm_operator.autoscaler.engine_metrics import EngineSample
+from autoglm_operator.decide.elastic import ELASTIC_PERIODS
 from autoglm_operator.decide.quantiles import Histogram
 
 #: Long enough for a 99th percentile at two requests a second, short enough to follow a spike.
@@ -22,6 +23,9 @@ class History:
         error: why the last scrape of the engine failed; empty if it did not.
         gpu: the last figures of the agent.
         agent_asked: monotonic time when the agent was last asked.
+        activity: of the GPUs over the window, with the monotonic time of each.
+        counted: the sample up to which events were counted; `None` before the first.
+        requests: smaller batches that the agent asked for, one for each of its last answers in a row.
     """
 
     samples: deque[EngineSample] = field(default_factory=deque)
@@ -29,6 +33,20 @@ class History:
     error: str = ""
     gpu: AgentSample | None = None
     agent_asked: float | None = None
+    activity: deque[tuple[float, Activity]] = field(default_factory=deque)
+    counted: EngineSample | None = None
+    requests: deque[int] = field(default_factory=lambda: deque(maxlen=ELASTIC_PERIODS))
+
+    def add_agent(self, sample: AgentSample) -> None:
+        """Take over what the agent says."""
+        self.gpu = sample
+        self.activity.append((sample.taken, sample.activity))
+        while self.activity[0][0] < sample.taken - WINDOW_SECONDS:
+            self.activity.popleft()
+        if sample.requested_max_num_seqs is None:
+            self.requests.clear()
+        else:
+            self.requests.append(sample.requested_max_num_seqs)
 
     def add(self, sample: EngineSample) -> None:
         """Take over a sample and drop what fell out of the window."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from aiohttp import web
 
 from autoglm_operator.autoscaler.auth import Trust, server_context
+from autoglm_operator.autoscaler.certificate import not_after
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class TlsServer:
         self._trust: Trust | None = None
         self._loaded: tuple[Trust | None, bytes, bytes] | None = None
         self._lock = asyncio.Lock()
+        self._expires = 0.0
 
     @property
     def port(self) -> int:
@@ -55,6 +57,11 @@ class TlsServer:
     def trust(self) -> Trust | None:
         """Whom to believe now."""
         return self._trust
+
+    @property
+    def expires(self) -> float:
+        """Unix time at which the serving certificate expires; 0 before one is loaded."""
+        return self._expires
 
     def is_current(self, transport: asyncio.BaseTransport | None) -> bool:
         """Whether a connection was made under the certificates and the CA that are in force now."""
@@ -83,10 +90,11 @@ class TlsServer:
             if self._socket is None or wanted == self._loaded:
                 return
             context = server_context(certificate, key, trust)
+            expires = not_after(wanted[1])
             site = web.SockSite(self._runner, self._socket.dup(), ssl_context=context)
             await site.start()
             before, self._site, self._context = self._site, site, context
-            self._trust, self._loaded = trust, wanted
+            self._trust, self._loaded, self._expires = trust, wanted, expires
             if before is not None:
                 await before.stop()
                 if (server := self._runner.server) is not None:

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 #: A write for each deployment at most so often.
 PAUSE_SECONDS: Final = 15.0
+#: Sooner for another number of replicas: the HPA looks every 15 s, and whoever sees it act looks here for why.
+DECISION_PAUSE_SECONDS: Final = 5.0
 _CHANGE: Final = 0.1
 _MESSAGE_LENGTH: Final = 1024
 
@@ -63,7 +65,12 @@ def _decision(before: int | None, ordered: int, decision: Decision, now: float) 
         to=decision.to,
         reason=decision.reason,
         message=decision.message[:_MESSAGE_LENGTH],
+        traceparent=decision.traceparent,
     )
+
+
+def _is_another(before: AutoscalingStatus | None, decision: Decision | None) -> bool:
+    return decision is not None and (before is None or before.desired_replicas != decision.to)
 
 
 def _text(value: float | None) -> str | None:
@@ -115,7 +122,8 @@ class Writer:
         """
         key = (target.namespace, target.name)
         last = self._written.get(key)
-        if not self._is_leader() or (last is not None and self._clock() - last < PAUSE_SECONDS):
+        pause = DECISION_PAUSE_SECONDS if _is_another(target.status, decision) else PAUSE_SECONDS
+        if not self._is_leader() or (last is not None and self._clock() - last < pause):
             return
         news = next_status(target.status, target.replicas, decision, latencies, time.time()) if decision else None
         kept = target.status if target.autoscaling else None

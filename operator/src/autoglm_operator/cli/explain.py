@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from autoglm_operator.api import names
+from autoglm_operator.api.v1alpha1 import Autoscaling, EngineType
+from autoglm_operator.decide.objective import between_buckets
 
 _ORDER: Final = ("Ready", "Reconciling", "Stalled", "ScalingActive")
 
@@ -47,7 +49,7 @@ def _context_namespace(contexts: tuple[list[dict[str, Any]], dict[str, Any]], wa
 
 def _api_error(status: int, reason: str, name: str, namespace: str) -> str:
     if status == 404:  # noqa: PLR2004  # not found
-        listing = f"`kubectl get {names.SHORT_NAME} -A`"
+        listing = f"`kubectl get {names.DEPLOYMENT.short} -A`"
         return f"{names.KIND} {name} not found in namespace {namespace}: list them with {listing}"
     if status == 403:  # noqa: PLR2004  # forbidden
         return f"you may not read {names.PLURAL} in namespace {namespace}: ask for the role autoglm-view"
@@ -64,8 +66,10 @@ def sentences(document: Mapping[str, Any]) -> str:
         lines.append("  The operator has not seen the newest spec yet.")
     lines += ["", "Conditions"]
     lines += _conditions(status.get("conditions") or [])
+    lines += ["", "Bottleneck", *_bottleneck((status.get("serving") or {}).get("bottleneck"))]
     lines += ["", "Scaling"]
-    lines += _scaling(spec.get("autoscaling"), status.get("autoscaling") or {})
+    engine = EngineType((spec.get("engine") or {}).get("type", EngineType.VLLM))
+    lines += _scaling(spec.get("autoscaling"), status.get("autoscaling") or {}, engine)
     return "\n".join(lines) + "\n"
 
 
@@ -77,16 +81,24 @@ def _conditions(conditions: list[Mapping[str, Any]]) -> list[str]:
     return [f"  {item['type']} is {item['status']} ({_why(item)}): {item['message'].rstrip('.')}." for item in shown]
 
 
+def _bottleneck(found: Mapping[str, Any] | None) -> list[str]:
+    if not found:
+        return ["  Not known: no replica was ready, or observed for long enough."]
+    lines = [f"  {found['cause']}: {found['evidence'].rstrip('.')}."]
+    return [*lines, f"  To turn: {found['knob']}."] if found.get("knob") else lines
+
+
 def _why(item: Mapping[str, Any]) -> str:
     return f"{item['reason']}, since {item['lastTransitionTime']}"
 
 
-def _scaling(autoscaling: Mapping[str, Any] | None, status: Mapping[str, Any]) -> list[str]:
+def _scaling(autoscaling: Mapping[str, Any] | None, status: Mapping[str, Any], engine: EngineType) -> list[str]:
     if autoscaling is None:
         return ["  Off: spec.autoscaling is not set."]
     objective = autoscaling["objective"]
     bounds = f"Between {autoscaling['minReplicas']} and {autoscaling['maxReplicas']} replicas"
     lines = [f"  {bounds}, to keep P99 TTFT within {objective['ttftP99']} and P99 ITL within {objective['itlP99']}."]
+    lines += [f"  {note}." for note in between_buckets(Autoscaling.model_validate(autoscaling).objective, engine)]
     if "ttftP99" in status or "itlP99" in status:
         lines.append(f"  Last P99 TTFT {status.get('ttftP99', 'unknown')}, P99 ITL {status.get('itlP99', 'unknown')}.")
     decision = status.get("decision")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from autoglm_operator.api.v1alpha1 import EngineType
+from autoglm_operator.decide import limited
 from autoglm_operator.decide.fit import ObservedFit
 from autoglm_operator.decide.fitted import fit_status, observed_fit
 from autoglm_operator.decide.health import GPU_ALLOCATION, Health, Notice, Verdict, assess
@@ -34,11 +35,12 @@ def judge(observed: Observed, plan: Plan, doubt: str | None) -> Health:
             *(_with_notes(verdict, plan) for verdict in health.verdicts),
             *_version(plan, doubt),
             *_gpus(observed),
+            *limited.verdicts(observed, plan),
         ),
         fit=fit_status(plan.fit, seen),
         cold_start=cold_start(observed),
         weights=plan.warm.record(),
-        notices=_notices(observed, seen),
+        notices=(*_notices(observed, seen), *limited.notices(observed, plan)),
     )
 
 

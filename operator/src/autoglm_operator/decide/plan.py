@@ -49,6 +49,7 @@ class Plan:
         decided: what stays as it is until the spec asks for other pods.
         autoscaled: whether an HPA decides the replicas.
         monitored: whether a PodMonitor can be made.
+        alerted: whether a PrometheusRule can be made.
     """
 
     spec: Spec
@@ -66,6 +67,7 @@ class Plan:
     decided: Decided
     autoscaled: bool
     monitored: bool
+    alerted: bool
 
     @property
     def running(self) -> int:
@@ -141,6 +143,7 @@ def make_plan(observed: Observed, images: Images) -> Plan:
         decided=_decided(observed, spec, before, asked.version, _startup(spec, fit, warm)),
         autoscaled=spec.autoscaling is not None,
         monitored="PodMonitor" in observed.kinds,
+        alerted="PrometheusRule" in observed.kinds,
     )
 
 

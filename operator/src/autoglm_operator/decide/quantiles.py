@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import add, gt, sub
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,8 @@ def increase(history: Sequence[Histogram]) -> Increase | None:
         return None
     total = [0.0] * len(history[-1].counts)
     for old, new in pairwise(history):
-        if new.bounds != history[-1].bounds or new.counts is old.counts:
-            continue
-        added = _added(old, new)
-        total = [sum(pair) for pair in zip(total, added, strict=True)]
+        if new.counts is not old.counts and new.bounds == history[-1].bounds:
+            total = list(map(add, total, _added(old, new)))
     return Increase(history[-1].bounds, tuple(total))
 
 
@@ -59,8 +58,9 @@ def _added(old: Histogram, new: Histogram) -> Sequence[float]:
     """Return what `new` counted since `old`, cumulative; all of it if the count in any bucket fell."""
     if old.bounds != new.bounds:
         return new.counts
-    added = [b - a for a, b in zip(old.counts, new.counts, strict=True)]
-    restarted = added[0] < 0 or any(a > b for a, b in pairwise(added))
+    # Passes in C: this is done for each bucket of each sample of each pod, each few seconds.
+    added = list(map(sub, new.counts, old.counts))
+    restarted = added[0] < 0 or any(map(gt, added, added[1:]))
     return new.counts if restarted else added
 
 

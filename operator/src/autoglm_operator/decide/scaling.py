@@ -45,12 +45,14 @@ class Decision:
         to: replicas wanted, within the bounds.
         message: one sentence with its numbers.
         causes: every need that was found, the largest first.
+        traceparent: W3C reference of its span, once it has one.
     """
 
     to: int
     reason: ScalingReason
     message: str
     causes: tuple[Need, ...] = ()
+    traceparent: str | None = None
 
 
 def decide(autoscaling: Autoscaling, batch: int | None, ordered: int, signals: Signals) -> Decision:

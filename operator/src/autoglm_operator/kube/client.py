@@ -10,6 +10,7 @@ import aiohttp
 from autoglm_operator.kube import resources
 from autoglm_operator.kube.connection import Connection
 from autoglm_operator.kube.errors import ApiError, ConnectionLost
+from autoglm_operator.kube.spans import request_span
 
 Document = dict[str, Any]
 Params = dict[str, str]
@@ -78,18 +79,20 @@ class Client:
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         headers = self._headers(content_type if data else None)
         url = self._connection.server + path
-        try:
-            async with self._session.request(method, url, params=params, data=data, headers=headers) as response:
-                status, retry_after = response.status, response.headers.get("Retry-After")
-                document = _decode(await response.read())
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ConnectionLost(f"{method} {path}: {type(error).__name__}: {error}") from error
-        finally:
-            if self._observe:
-                self._observe(method, status, loop.time() - start)
-        if status >= 400:  # noqa: PLR2004  # HTTP errors start here
-            raise ApiError(status, document, f"{method} {path}", retry_after)
-        return document
+        with request_span(method, self._connection.server, path) as traced:
+            try:
+                async with self._session.request(method, url, params=params, data=data, headers=headers) as response:
+                    status, retry_after = response.status, response.headers.get("Retry-After")
+                    document = _decode(await response.read())
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise ConnectionLost(f"{method} {path}: {type(error).__name__}: {error}") from error
+            finally:
+                if self._observe:
+                    self._observe(method, status, loop.time() - start)
+            traced.answered(status)
+            if status >= 400:  # noqa: PLR2004  # HTTP errors start here
+                raise ApiError(status, document, f"{method} {path}", retry_after)
+            return document
 
     async def get(self, api_version: str, kind: str, namespace: str | None, name: str) -> Document:
         """Return one object."""

@@ -32,6 +32,7 @@ _RESOURCES: Final = (
     Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
     Resource("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
     Resource("monitoring.coreos.com/v1", "PodMonitor", "podmonitors"),
+    Resource("monitoring.coreos.com/v1", "PrometheusRule", "prometheusrules"),
     Resource("resource.k8s.io/v1", "DeviceClass", "deviceclasses"),
     Resource("resource.k8s.io/v1", "ResourceSlice", "resourceslices"),
     Resource("resource.k8s.io/v1", "ResourceClaimTemplate", "resourceclaimtemplates"),

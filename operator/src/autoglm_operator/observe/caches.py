@@ -29,6 +29,7 @@ CHILD_KINDS: Final = (
 #: Kinds of children that only some clusters serve.
 OPTIONAL_KINDS: Final = (
     ("monitoring.coreos.com/v1", "PodMonitor"),
+    ("monitoring.coreos.com/v1", "PrometheusRule"),
     ("resource.k8s.io/v1", "ResourceClaimTemplate"),
     ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet"),
 )
@@ -102,6 +103,11 @@ class Caches:
             cluster=self._cluster(),
             now=time.time(),
         )
+
+    def ready_addresses(self, key: Key) -> tuple[str, ...]:
+        """Return the addresses of the pods of a deployment that answer requests."""
+        pods = self._pods.get(key, {}).values()
+        return tuple(sorted(pod.ip for pod in pods if pod.ready and pod.ip and not pod.worker and not pod.terminating))
 
     def store(self, document: Document) -> bool:
         """Take over an AutoGLMDeployment as read or written; return whether it was news.

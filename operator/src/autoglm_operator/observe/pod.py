@@ -130,6 +130,7 @@ class Pod:
         template: hash of the pod template that it was made from, as the template's annotation gave it.
         worker: place in its group; 0 answers requests, the others only compute.
         node: empty until it has one.
+        ip: empty until it has one.
         phase: `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
         reason: the kubelet's word for a pod that has failed as a whole, such as `Evicted`.
         message: the words that go with it.
@@ -148,6 +149,7 @@ class Pod:
     uid: str = ""
     worker: int = 0
     node: str = ""
+    ip: str = ""
     phase: str = ""
     reason: str = ""
     message: str = ""
@@ -176,6 +178,7 @@ class Pod:
             uid=meta.get("uid", ""),
             worker=worker_index(document),
             node=(document.get("spec") or {}).get("nodeName", ""),
+            ip=status.get("podIP", ""),
             phase=status.get("phase", ""),
             reason=status.get("reason", ""),
             message=status.get("message", ""),

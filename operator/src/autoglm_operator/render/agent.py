@@ -23,10 +23,10 @@ def agent(plan: Plan, images: Images) -> dict[str, Any]:
         "imagePullPolicy": images.pull_policy,
         "args": _arguments(plan, images),
         "env": [
-            _from_pod("POD_NAME", "metadata.name"),
-            _from_pod("POD_NAMESPACE", "metadata.namespace"),
+            from_pod("POD_NAME", "metadata.name"),
+            from_pod("POD_NAMESPACE", "metadata.namespace"),
             # Where the node's dcgm-exporter is, should it have one.
-            _from_pod("NODE_IP", "status.hostIP"),
+            from_pod("NODE_IP", "status.hostIP"),
             *_otlp(images.agent_otlp_endpoint),
         ],
         "restartPolicy": "Always",
@@ -57,5 +57,6 @@ def _otlp(endpoint: str | None) -> list[dict[str, Any]]:
     ]
 
 
-def _from_pod(name: str, path: str) -> dict[str, Any]:
+def from_pod(name: str, path: str) -> dict[str, Any]:
+    """Return an environment variable that the kubelet fills from the pod."""
     return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}

@@ -1,5 +1,6 @@
 """PodDisruptionBudget, ServiceAccount and PodMonitor."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from autoglm_operator.api import names
@@ -27,12 +28,13 @@ def service_account(deployment: Deployment) -> dict[str, Any]:
     }
 
 
-def pod_monitor(deployment: Deployment) -> dict[str, Any]:
-    """Return what tells a Prometheus Operator to scrape engine and agent."""
+def pod_monitor(deployment: Deployment, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Return what tells a Prometheus Operator to scrape engine and agent; by `labels` a Prometheus selects it."""
+    meta = metadata(deployment)
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PodMonitor",
-        "metadata": metadata(deployment),
+        "metadata": meta | {"labels": {**labels, **meta["labels"]}},
         "spec": {
             "selector": {"matchLabels": names.pod_selector(deployment.name)},
             "podTargetLabels": [names.LABEL_DEPLOYMENT],

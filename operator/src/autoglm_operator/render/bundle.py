@@ -8,6 +8,7 @@ from autoglm_operator.decide.allocated import Method, kept_claims
 from autoglm_operator.decide.plan import Plan
 from autoglm_operator.decide.warmstart import Pods
 from autoglm_operator.observe.world import Deployment
+from autoglm_operator.render.alerts import prometheus_rule
 from autoglm_operator.render.autoscaler import horizontal_pod_autoscaler
 from autoglm_operator.render.availability import pod_disruption_budget, pod_monitor, service_account
 from autoglm_operator.render.claims import resource_claim_template
@@ -21,7 +22,7 @@ from autoglm_operator.settings import Images
 def bundle(deployment: Deployment, plan: Plan, images: Images) -> list[dict[str, Any]]:
     """Return the children of `deployment`: what pods need first, then the pods, then what scales them."""
     if plan.probe.pending:
-        return [_stamped(child) for child in (service_account(deployment), probe_job(deployment, plan, images))]
+        return [stamped(child) for child in (service_account(deployment), probe_job(deployment, plan, images))]
     make = group_workload if plan.grouped else workload
     pods = make(deployment, plan, images)
     children = [
@@ -37,8 +38,10 @@ def bundle(deployment: Deployment, plan: Plan, images: Images) -> list[dict[str,
     if plan.spec.autoscaling is not None:
         children.append(horizontal_pod_autoscaler(deployment, plan.spec.autoscaling))
     if plan.monitored:
-        children.append(pod_monitor(deployment))
-    return [_stamped(child) for child in children]
+        children.append(pod_monitor(deployment, images.pod_monitor_labels))
+    if plan.alerted and images.alerts is not None:
+        children.append(prometheus_rule(deployment, plan, images.alerts))
+    return [stamped(child) for child in children]
 
 
 def _claims(deployment: Deployment, plan: Plan, newest: str) -> list[dict[str, Any]]:
@@ -51,7 +54,7 @@ def _claims(deployment: Deployment, plan: Plan, newest: str) -> list[dict[str, A
     return [*wanted, *kept_claims(plan.claims, name, replacing=replacing)]
 
 
-def _stamped(child: dict[str, Any]) -> dict[str, Any]:
+def stamped(child: dict[str, Any]) -> dict[str, Any]:
     """Write the hash of `child` on it; a child taken over from the cluster bears one already, which does not count."""
     given = child["metadata"].get("annotations", {})
     annotations = {key: text for key, text in given.items() if key != names.ANNOTATION_HASH}

@@ -7,7 +7,7 @@ from autoglm_operator.api.v1alpha1 import ExtraEnv, SecretKeyRef, Spec
 from autoglm_operator.decide.allocated import Allocation
 from autoglm_operator.decide.plan import Plan
 from autoglm_operator.observe.world import Deployment
-from autoglm_operator.render.agent import agent
+from autoglm_operator.render.agent import agent, from_pod
 from autoglm_operator.render.claims import container_claims, device_limits, pod_claims
 from autoglm_operator.render.engines import EngineProcess, Role, render
 from autoglm_operator.render.engines.common import CACHE_PATH
@@ -67,7 +67,22 @@ def _environment(plan: Plan, process: EngineProcess) -> list[dict[str, Any]]:
     if token := plan.spec.model.token_secret_ref:
         name = "MODELSCOPE_API_TOKEN" if plan.spec.model.source.model_scope else "HF_TOKEN"
         env.append({"name": name, "valueFrom": _secret(token)})
+    env += [variable for variable in _whose_traces(plan) if variable["name"] not in theirs]
     return env + [_extra(variable) for variable in extra]
+
+
+def _whose_traces(plan: Plan) -> list[dict[str, Any]]:
+    """Return the variables that say which pod the engine's spans come from."""
+    if plan.spec.tracing is None:
+        return []
+    pod = "k8s.namespace.name=$(POD_NAMESPACE),k8s.pod.name=$(POD_NAME),k8s.node.name=$(NODE_NAME)"
+    attributes = f"{pod},k8s.container.name={names.ENGINE_CONTAINER},service.instance.id=$(POD_NAME)"
+    return [
+        from_pod("POD_NAME", "metadata.name"),
+        from_pod("POD_NAMESPACE", "metadata.namespace"),
+        from_pod("NODE_NAME", "spec.nodeName"),
+        {"name": "OTEL_RESOURCE_ATTRIBUTES", "value": attributes},
+    ]
 
 
 def _extra(variable: ExtraEnv) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Events: what `kubectl describe` shows under the deployment."""
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from autoglm_operator.api import names
 from autoglm_operator.decide.health import STALLED, Health
@@ -9,6 +9,22 @@ from autoglm_operator.decide.reasons import Reason
 from autoglm_operator.observe.world import Deployment
 
 _NOTE_BYTES: Final = 1024
+
+
+class Subject(Protocol):
+    """What an event is about."""
+
+    @property
+    def namespace(self) -> str:
+        """Its namespace."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def uid(self) -> str:
+        """Its uid."""
 
 
 def events(deployment: Deployment, health: Health, instance: str, now: float) -> list[dict[str, Any]]:
@@ -37,10 +53,27 @@ def _of_trouble(deployment: Deployment, health: Health, instance: str, now: floa
 
 
 def _event(deployment: Deployment, kind: str, reason: str, note: str, *, instance: str, now: float) -> dict[str, Any]:
+    return event(names.KIND, deployment, kind, reason, note, instance=instance, now=now)
+
+
+def event(
+    subject_kind: str, subject: Subject, kind: str, reason: str, note: str, *, instance: str, now: float
+) -> dict[str, Any]:
+    """Return an event about an object of ours.
+
+    Args:
+        subject_kind: kind of the object.
+        subject: the object.
+        kind: `Normal` or `Warning`.
+        reason: CamelCase.
+        note: the sentence; what is too long is cut.
+        instance: name of this replica.
+        now: seconds since the epoch.
+    """
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"generateName": f"{deployment.name}-", "namespace": deployment.namespace},
+        "metadata": {"generateName": f"{subject.name}-", "namespace": subject.namespace},
         "eventTime": datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         "reportingController": f"{names.GROUP}/operator",
         "reportingInstance": instance,
@@ -50,9 +83,9 @@ def _event(deployment: Deployment, kind: str, reason: str, note: str, *, instanc
         "note": note.encode()[:_NOTE_BYTES].decode(errors="ignore"),
         "regarding": {
             "apiVersion": names.API_VERSION,
-            "kind": names.KIND,
-            "name": deployment.name,
-            "namespace": deployment.namespace,
-            "uid": deployment.uid,
+            "kind": subject_kind,
+            "name": subject.name,
+            "namespace": subject.namespace,
+            "uid": subject.uid,
         },
     }

@@ -22,7 +22,10 @@ def status_document(deployment: Deployment, health: Health, now: float) -> dict[
         "selector": names.selector_string(names.pod_selector(deployment.name)),
         "modelName": served,
         "url": f"http://{deployment.name}.{deployment.namespace}.svc:{names.ENGINE_PORT}/v1",
-        "conditions": [_condition(deployment, verdict, now) for verdict in health.verdicts],
+        "conditions": [
+            condition(deployment.conditions.get(verdict.type), verdict, deployment.generation, now)
+            for verdict in health.verdicts
+        ],
     }
     # What was learned stays until it is learned anew: a field that is not named is removed.
     for key, learned in (("fit", health.fit), ("coldStart", health.cold_start), ("weights", health.weights)):
@@ -38,14 +41,20 @@ def status_document(deployment: Deployment, health: Health, now: float) -> dict[
     }
 
 
-def _condition(deployment: Deployment, verdict: Verdict, now: float) -> dict[str, Any]:
-    """Return the condition; its transition time moves only when its status does."""
-    old = deployment.conditions.get(verdict.type)
+def condition(old: Condition | None, verdict: Verdict, generation: int, now: float) -> dict[str, Any]:
+    """Return the condition that says `verdict`; its transition time moves only when its status does.
+
+    Args:
+        old: the one of this type that was written last; `None` if there was none.
+        verdict: what to say.
+        generation: of the spec that it is about.
+        now: seconds since the epoch.
+    """
     unchanged = old is not None and old.status == verdict.status
     return Condition(
         type=verdict.type,
         status=verdict.status,
-        observed_generation=deployment.generation,
+        observed_generation=generation,
         last_transition_time=old.last_transition_time if old and unchanged else _rfc3339(now),
         reason=verdict.reason,
         message=verdict.message[:_MESSAGE_LENGTH],

@@ -70,6 +70,11 @@ def test_the_publishers_command_line(process):
             {"tracing": {"endpoint": "http://otel:4317"}},
             {"--enable-trace": [], "--otlp-traces-endpoint": ["otel:4317"]},
         ),
+        ({"tracing": {"endpoint": "https://otel:4317"}}, {"--otlp-traces-endpoint": ["https://otel:4317"]}),
+        (
+            {"tracing": {"endpoint": "http://otel:4318"}},
+            {"--otlp-traces-endpoint": ["http://otel:4318/v1/traces"]},
+        ),
     ],
 )
 def test_fields(options, spec, expected):

@@ -58,7 +58,8 @@ class Profile(ApiModel):
         Field(description="Requests a second; where Step, Ramp and Spike start, and where FindLimit begins to look."),
     ] = None
     peak_rate: Annotated[
-        Rate | None, Field(description="Where Step and Ramp end, the top of Spike, and the most FindLimit tries.")
+        Rate | None,
+        Field(description="Where Step and Ramp end; the top of Spike, in the middle third; the most FindLimit tries."),
     ] = None
     steps: Annotated[int | None, Field(ge=2, le=100, description="Steps of Step.")] = None
     burstiness: Annotated[
@@ -85,7 +86,9 @@ class Workload(ApiModel):
     """What requests ask; text and pictures are made on the spot from the seed."""
 
     type: WorkloadType = WorkloadType.SYNTHETIC
-    prompt_tokens: Annotated[Tokens, Field(description="Mean length of the prompt of Synthetic.")] = 512
+    prompt_tokens: Annotated[
+        Tokens, Field(description="Mean length of the prompt of Synthetic; a trace brings its own.")
+    ] = 512
     output_tokens: Annotated[Tokens, Field(description="Mean length of the answer of Synthetic.")] = 128
     variation: Annotated[
         float,
@@ -136,7 +139,7 @@ class BenchmarkSpec(ApiModel):
     target: Target
     profile: Profile
     workload: Workload = Workload()
-    duration: Annotated[Duration, Field(description="How long requests are sent.")] = "2m"
+    duration: Annotated[Duration, Field(description="How long requests are sent; of each trial for FindLimit.")] = "2m"
     seed: Annotated[int, Field(ge=0, le=2**31 - 1, description="The same seed sends the same requests.")] = 1
     objective: Annotated[
         BenchmarkObjective | None,

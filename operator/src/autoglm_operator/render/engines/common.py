@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
+from urllib.parse import urlsplit
 
 from autoglm_operator.api.v1alpha1 import Model, Spec, Tracing, WarmStartMode
 from autoglm_operator.decide.fit.models import AUTOGLM_CONTEXT_LENGTH, is_autoglm_phone
@@ -11,6 +12,9 @@ from autoglm_operator.decide.fit.models import AUTOGLM_CONTEXT_LENGTH, is_autogl
 MODEL_VOLUME_PATH: Final = "/models"
 ADAPTERS_PATH: Final = "/adapters"
 CACHE_PATH: Final = "/cache"
+
+_OTLP_HTTP_PORT: Final = 4318
+_TRACES_PATH: Final = "/v1/traces"
 
 #: The publisher's limit on a screenshot, in pixels.
 AUTOGLM_MAX_PIXELS: Final = 5_000_000
@@ -115,6 +119,18 @@ def hub_environment(spec: Spec, modelscope_switch: str) -> dict[str, str]:
     return {modelscope_switch: "true", "MODELSCOPE_CACHE": f"{CACHE_PATH}/modelscope", **domain}
 
 
+def speaks_http(endpoint: str) -> bool:
+    """Whether an OTLP endpoint is one of HTTP: by the port or the path that OpenTelemetry gives it, else it is gRPC."""
+    parts = urlsplit(endpoint)
+    return parts.port == _OTLP_HTTP_PORT or bool(parts.path.strip("/"))
+
+
+def traces_url(endpoint: str) -> str:
+    """Return the endpoint as the exporters want it: OTLP over HTTP with its path, gRPC without one."""
+    base = endpoint.rstrip("/")
+    return f"{base}{_TRACES_PATH}" if speaks_http(endpoint) and not base.endswith(_TRACES_PATH) else base
+
+
 def tracing_environment(tracing: Tracing | None, service: str) -> dict[str, str]:
     """Return the OpenTelemetry SDK's own variables, which the engines' exporters honour."""
     if tracing is None:
@@ -123,4 +139,5 @@ def tracing_environment(tracing: Tracing | None, service: str) -> dict[str, str]
         "OTEL_SERVICE_NAME": service,
         "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
         "OTEL_TRACES_SAMPLER_ARG": f"{tracing.sample_ratio:g}",
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf" if speaks_http(tracing.endpoint) else "grpc",
     }

@@ -26,6 +26,8 @@ from autoglm_operator.render.engines.common import (
     hub_model,
     model_argument,
     ratio,
+    speaks_http,
+    traces_url,
     tracing_environment,
 )
 from autoglm_operator.render.engines.owned_flags import SGLANG_OWNED
@@ -126,7 +128,10 @@ def _serving(arguments: Arguments, plan: Plan) -> None:
     arguments.wish("--uvicorn-access-log-exclude-prefixes", ("/health", "/ready", "/metrics"))
     if tracing := plan.spec.tracing:
         arguments.need("tracing", "--enable-trace", value=True)
-        arguments.need("tracing.endpoint", "--otlp-traces-endpoint", tracing.endpoint.split("://", 1)[1])
+        # Its documentation has host:port; a URL says what that cannot: HTTP, or TLS.
+        url = traces_url(tracing.endpoint)
+        where = url if speaks_http(url) else url.removeprefix("http://")
+        arguments.need("tracing.endpoint", "--otlp-traces-endpoint", where)
 
 
 def _model(arguments: Arguments, spec: Spec) -> None:

@@ -3,7 +3,14 @@
 from autoglm_operator.api import names
 from autoglm_operator.api.v1alpha1 import Simulator
 from autoglm_operator.decide.plan import Plan
-from autoglm_operator.render.engines.common import EngineProcess, Role, model_argument, ratio
+from autoglm_operator.render.engines.common import (
+    EngineProcess,
+    Role,
+    model_argument,
+    ratio,
+    traces_url,
+    tracing_environment,
+)
 
 
 def render(plan: Plan, role: Role = Role.ALONE) -> EngineProcess:
@@ -24,10 +31,12 @@ def render(plan: Plan, role: Role = Role.ALONE) -> EngineProcess:
         "--shutdown-timeout": plan.timing.drain,
         "--profile": simulator.profile,
         "--startup-seconds": simulator.startup_seconds,
+        "--otlp-traces-endpoint": traces_url(spec.tracing.endpoint) if spec.tracing else None,
     }
     words = [word for name, value in values.items() if value is not None for word in (name, str(value))]
     return EngineProcess(
         command=("autoglm-simulator", "serve"),
         args=(model_argument(spec), *words, caching),
+        env=tracing_environment(spec.tracing, plan.served_name),
         ready_path="" if role is Role.WORKER else "/health",
     )

@@ -25,6 +25,7 @@ from autoglm_operator.render.engines.common import (
     hub_model,
     model_argument,
     ratio,
+    traces_url,
     tracing_environment,
 )
 from autoglm_operator.render.engines.owned_flags import VLLM_OWNED
@@ -114,7 +115,7 @@ def _serving(arguments: Arguments, plan: Plan) -> None:
     arguments.wish("--shutdown-timeout", plan.timing.drain)
     arguments.wish("--disable-access-log-for-endpoints", "/health,/metrics")
     if plan.spec.tracing:
-        arguments.need("tracing.endpoint", "--otlp-traces-endpoint", plan.spec.tracing.endpoint)
+        arguments.need("tracing.endpoint", "--otlp-traces-endpoint", traces_url(plan.spec.tracing.endpoint))
     if sampling := plan.spec.engine.sampling:
         given = {theirs: getattr(sampling, ours) for ours, theirs in _SAMPLING.items()}
         defaults = {key: value for key, value in given.items() if value is not None}

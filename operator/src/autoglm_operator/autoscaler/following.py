@@ -1,0 +1,141 @@
+"""What is followed of each deployment from tick to tick: the events counted, and the bottleneck that is named."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from autoglm_operator.api.signals import GPU_MEMORY_UTILIZATION
+from autoglm_operator.api.status import Bottleneck
+from autoglm_operator.autoscaler import bottleneck, slo
+from autoglm_operator.autoscaler.metrics import BOTTLENECK, Metrics
+from autoglm_operator.autoscaler.pods import EnginePod, Key, Target
+from autoglm_operator.autoscaler.snapshot import Snapshot, are_fresh
+from autoglm_operator.autoscaler.store import History
+from autoglm_operator.decide.bottleneck import Held
+from autoglm_operator.decide.needs import ScalingReason
+from autoglm_operator.decide.scaling import Decision
+from autoglm_operator.exposition import Own
+
+logger = logging.getLogger(__name__)
+
+#: GPU figures come no more often, and a cause takes longer than that to change.
+_LOOK_SECONDS: Final = 10.0
+_CAUSES: Final[Mapping[ScalingReason, str]] = {
+    ScalingReason.QUEUE: "queue",
+    ScalingReason.LATENCY: "latency",
+    ScalingReason.MEMORY: "memory",
+}
+(_CAUSE,) = BOTTLENECK.labels[-1:]
+
+_Rows = Sequence[tuple[EnginePod, History]]
+
+
+@dataclass(slots=True)
+class _Followed:
+    held: Held | None = None
+    looked: float | None = None
+
+
+class Following:
+    """Follows all deployments, and shows what it finds in the metrics.
+
+    Args:
+        metrics: of this process.
+        interval: seconds between two scrapes.
+        started: Unix time when this process began. What pods counted before is not counted again.
+    """
+
+    def __init__(self, metrics: Metrics, *, interval: float, started: float) -> None:
+        self._metrics = metrics
+        self._interval = interval
+        self._started = started
+        self._followed: dict[Key, _Followed] = {}
+
+    def count(self, target: Target, rows: _Rows) -> None:
+        """Count what the engines did since their last samples.
+
+        A pod that is younger than this process counts from its start. An older one counts from the first sample on:
+        what it did before was counted by the process before, or lies too long ago for any budget.
+        """
+        total = slo.Events()
+        for pod, history in rows:
+            latest = history.samples[-1] if history.samples else None
+            if latest is None or latest is history.counted:
+                continue
+            if history.counted is not None or pod.created >= self._started:
+                total.add(slo.events(history.counted, latest, target.setup))
+            history.counted = latest
+        key, metrics = (target.namespace, target.name), self._metrics
+        for series, amounts in (
+            (metrics.slo_requests, total.judged),
+            (metrics.slo_good, total.good),
+            (metrics.tokens, total.tokens),
+        ):
+            for name, amount in amounts.items():
+                series.add(key, amount, name)
+
+    def show(self, target: Target, snapshot: Snapshot, decision: Decision | None, capacity: float | None) -> None:
+        """Show demand, capacity of one replica in requests per second, and what the causes ask for."""
+        key, metrics = (target.namespace, target.name), self._metrics
+        causes = decision.causes if decision else ()
+        needs: dict[Own, float] = {
+            (_CAUSES[need.reason],): float(need.replicas) for need in reversed(causes) if need.reason in _CAUSES
+        }
+        metrics.need.replace(key, needs)
+        metrics.demand.replace(key, {} if snapshot.demand is None else {(): snapshot.demand})
+        metrics.capacity.replace(key, {} if capacity is None else {(): capacity})
+
+    def look(self, target: Target, rows: _Rows, snapshot: Snapshot, now: float) -> Bottleneck | None:
+        """Return what limits the deployment, for its status; `None` if no replica is ready.
+
+        Args:
+            target: with what the status says now.
+            rows: its pods, with what is known of each.
+            snapshot: of now.
+            now: monotonic time.
+        """
+        key = (target.namespace, target.name)
+        if not any(pod.ready for pod, _ in rows):
+            self.forget(key)
+            return None
+        followed = self._followed.setdefault(key, _Followed())
+        written = target.serving.bottleneck if target.serving else None
+        if followed.looked is None or now - followed.looked >= _LOOK_SECONDS:
+            self._diagnose(target, followed, written, (are_fresh(rows, now, self._interval), snapshot), now)
+        return written if followed.held is None else bottleneck.status(followed.held)
+
+    def _diagnose(
+        self,
+        target: Target,
+        followed: _Followed,
+        written: Bottleneck | None,
+        seen: tuple[_Rows, Snapshot],
+        now: float,
+    ) -> None:
+        fresh, snapshot = seen
+        memory = snapshot.values.get(GPU_MEMORY_UTILIZATION.name)
+        found = bottleneck.figures([history for _, history in fresh], snapshot, memory, now)
+        if found is None:
+            return
+        followed.looked = now
+        before, followed.held = followed.held, bottleneck.follow(followed.held, written, found, target.setup, now)
+        named = followed.held.named
+        key = (target.namespace, target.name)
+        shown: dict[Own, float] = {(cause,): float(cause == named.cause) for cause in _causes()}
+        self._metrics.bottleneck.replace(key, shown)
+        told = bottleneck.evidence(found, target.setup)
+        self._metrics.evidence.replace(key, {(name,): value for name, value in told.items()})
+        if before is None or before.named.cause is not named.cause:
+            fields = {"namespace": key[0], "deployment": key[1], "reason": named.cause.value}
+            logger.info("bottleneck", extra={**fields, "bottleneck": named.sentence})
+
+    def forget(self, key: Key) -> None:
+        """Stop following a deployment that is gone or has no replica; what was counted stays until it is gone."""
+        if self._followed.pop(key, None) is not None:
+            self._metrics.bottleneck.forget(key)
+            self._metrics.evidence.forget(key)
+
+
+def _causes() -> tuple[str, ...]:
+    return _CAUSE.bound if isinstance(_CAUSE.bound, tuple) else ()
