@@ -14,6 +14,7 @@ from autoglm_operator.cli.schema import problems
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "bench").glob("*.md")])
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+KIND = {kind.names.kind: kind for kind in KINDS}
 MEMBERS = ("operator", "agents/gpu", "agents/bench", "agents/fetch", "simulator", "demo", "localcluster")
 
 
@@ -37,16 +38,16 @@ def test_links_lead_somewhere(document):
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=_name)
 def test_examples_are_valid(example):
-    kinds = {kind.names.kind: kind for kind in KINDS}
     for document in yaml.safe_load_all(example.read_text()):
-        assert problems(document, kinds[document["kind"]]) == []
+        assert problems(document, KIND[document["kind"]]) == []
 
 
 def test_the_example_in_the_readme_is_valid():
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert blocks
     for block in blocks:
-        assert problems(yaml.safe_load(block)) == []
+        document = yaml.safe_load(block)
+        assert problems(document, KIND[document["kind"]]) == []
 
 
 def test_plugin_commands_in_the_readme_parse():
