@@ -8,11 +8,14 @@ from autoglm_operator import __version__
 from autoglm_operator.cli.explain import ExplainError, explain
 from autoglm_operator.cli.fit import UNKNOWN, FitError, fit
 from autoglm_operator.cli.render import RenderError, render
+from autoglm_operator.cli.replay_arguments import add_arguments
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command that `arguments` name and return its exit status."""
     options = _parser().parse_args(arguments)
+    if options.command == "replay":
+        return _replay(options)
     try:
         if options.command == "render":
             sys.stdout.write(render(_read(options.file), options.file))
@@ -27,6 +30,21 @@ def main(arguments: list[str] | None = None) -> int:
     except (RenderError, ExplainError, FitError) as error:
         sys.stderr.write(f"{error}\n")
         return UNKNOWN if options.command == "fit" else 1
+    return 0
+
+
+def _replay(options: argparse.Namespace) -> int:
+    try:
+        # Only this command needs the simulator and numpy.
+        from autoglm_operator.cli.replay import ReplayError, run  # noqa: PLC0415
+    except ImportError as error:
+        sys.stderr.write(f"replay: {error}: install autoglm-operator[cli]\n")
+        return 1
+    try:
+        sys.stdout.write(run(options))
+    except ReplayError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     return 0
 
 
@@ -54,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     three.add_argument("--config", help="the model's config.json, if it is not among the known models")
     three.add_argument("--gpu", help="GPU product, such as NVIDIA-L40S, instead of the one of the file")
     three.add_argument("-o", "--output", choices=("text", "json"), default="text", help="how to print it")
+    four = commands.add_parser("replay", help="replay recorded traffic under a scaling policy; needs no cluster")
+    add_arguments(four)
     return parser
 
 

@@ -1,0 +1,1 @@
+"""Replay of traffic against a model of a fleet, under a scaling policy: traces, plants, policies and measures."""
