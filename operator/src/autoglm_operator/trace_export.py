@@ -63,7 +63,8 @@ class Export(SpanProcessor):
         self._down = False
         self._lost = 0
         self._reason = _Reason()
-        logging.getLogger(type(exporter).__module__).addFilter(self._reason)
+        # Before the exporter's own filter, which hides what it has said within the last seconds.
+        logging.getLogger(type(exporter).__module__).filters.insert(0, self._reason)
         # A daemon: a request that hangs must not keep the process.
         self._thread = threading.Thread(target=self._run, name="trace-export", daemon=True)
         self._thread.start()
@@ -97,9 +98,8 @@ class Export(SpanProcessor):
         if left:
             self._count("dropped", left)
             logger.warning("traces lost at exit", extra={"endpoint": self._endpoint, "spans": left})
-        # Ends a retry that is under way.
+        # Ends a retry that is under way; what the exporter says of that stays out of the log too.
         self._exporter.shutdown()
-        logging.getLogger(type(self._exporter).__module__).removeFilter(self._reason)
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002  # the interface
         """Wake the thread; it is never waited for."""
