@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -32,6 +33,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{number} tests: {reason.removeprefix('Skipped: ')}")
     if not reasons:
         terminalreporter.write_line("nothing: every selected test was run")
+
+
+@pytest.fixture(autouse=True)
+def _loud_exporters() -> Iterator[None]:
+    """Let OpenTelemetry log as before: agent, simulator and load generator silence it for their whole process."""
+    exporters = logging.getLogger("opentelemetry")
+    level = exporters.level
+    yield
+    exporters.setLevel(level)
 
 
 @pytest.fixture(scope="session")

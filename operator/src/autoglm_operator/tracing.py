@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final
+from typing import Final, Protocol
 
 from opentelemetry import trace
 from opentelemetry.trace import Link, Span, SpanContext, Status, StatusCode, TraceFlags
@@ -42,6 +42,13 @@ def link(reference: object, attributes: Mapping[str, str]) -> Link | None:
     return Link(context, attributes) if context.is_valid else None
 
 
+class Told(Protocol):
+    """Something that is over, of which a span tells."""
+
+    def make(self, parent: Span) -> None:
+        """Make its span below `parent`."""
+
+
 class Pass:
     """One pass over one object.
 
@@ -61,6 +68,7 @@ class Pass:
         self._done: list[tuple[str, int, int]] = []
         self._step: tuple[str, int] | None = None
         self._open: Span | None = None
+        self._told: list[Told] = []
 
     @property
     def root(self) -> Span:
@@ -89,6 +97,17 @@ class Pass:
     def _child(self, name: str, start: int) -> Span:
         return tracer.start_span(name, trace.set_span_in_context(self.root), start_time=start)
 
+    def tell(self, told: Told) -> None:
+        """Keep what is over until its step is."""
+        self._told.append(told)
+
+    def _make_told(self) -> None:
+        if self._told:
+            parent = self.span
+            for told in self._told:
+                told.make(parent)
+            self._told.clear()
+
     def begin(self, name: str, start: int | None) -> None:
         """Begin a step."""
         self._step = (name, start or time.time_ns())
@@ -98,6 +117,7 @@ class Pass:
         if self._step is None:
             return
         now = time.time_ns()
+        self._make_told()
         if self._open is not None:
             self._open.end(now)
         elif self._root is not None:
@@ -109,6 +129,7 @@ class Pass:
     def end(self) -> None:
         """End the pass."""
         now = time.time_ns()
+        self._make_told()
         if self._root is None and now - self._start < _SLOW_NANOSECONDS:
             return
         self.root.set_attributes(self.attributes)
@@ -163,6 +184,22 @@ def current_span() -> Span:
     span = trace.get_current_span()
     made = _pass.get()
     return span if span.is_recording() or made is None else made.span
+
+
+def surrounding_span() -> Span:
+    """Return the span that something is told in when it is over; in a pass, that makes the span of the pass."""
+    span = trace.get_current_span()
+    made = _pass.get()
+    return span if span.is_recording() or made is None else made.root
+
+
+def tell(told: Told) -> None:
+    """Make the span of what is over: at once, or with the step of the pass that it is part of."""
+    made = _pass.get()
+    if made is None:
+        told.make(trace.get_current_span())
+    else:
+        made.tell(told)
 
 
 def fail(span: Span, error: Exception) -> None:
