@@ -52,6 +52,7 @@ def graph(
     colors: Mapping[str, str] | None = None,
     dashed: Sequence[str] = (),
     exemplars: bool = False,
+    points: int | None = None,
 ) -> Panel:
     """Return lines over time; `queries` holds each expression by the legend of its series."""
     targets = tuple(Target(query, legend, exemplars=exemplars) for legend, query in queries.items())
@@ -68,6 +69,7 @@ def graph(
         decimals=decimals,
         colors=colors or {},
         dashed=dashed,
+        points=points,
     )
 
 

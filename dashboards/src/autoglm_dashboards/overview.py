@@ -122,6 +122,10 @@ _TABLE: Final = Panel(
     ),
 )
 
+#: A minute each of an hour: two counters of every deployment and objective are read for each, and a burn rate over less
+#: than a minute says nothing.
+_BURN_POINTS: Final = 60
+
 _GRAPHS: Final = (
     graph(
         "Burn rate of the error budget",
@@ -130,6 +134,7 @@ _GRAPHS: Final = (
         "none",
         {f"{DEPLOYMENT_NAME} {{{{objective}}}}": burn_rate()},
         judgement=Judgement(warning=6, critical=14.4),
+        points=_BURN_POINTS,
     ),
     graph(
         "Requests waiting, by deployment",

@@ -178,6 +178,7 @@ class Panel:
         columns: of a table, from left to right.
         dashed: series by pattern that are drawn dashed: bounds and forecasts, no measurements.
         shows: of a tile: its value, or the name of its series.
+        points: most steps of the range that are asked for; `None` for as many as the panel has pixels.
     """
 
     title: str
@@ -195,6 +196,7 @@ class Panel:
     columns: Sequence[Column] = ()
     dashed: Sequence[str] = ()
     shows: Literal["auto", "name"] = "auto"
+    points: int | None = None
 
     def json(self, identifier: int, x: int, y: int) -> Json:
         """Return the panel at its place."""
@@ -210,6 +212,8 @@ class Panel:
             "fieldConfig": {"defaults": self._defaults(), "overrides": self._overrides()},
             "options": _OPTIONS[self.kind] | ({"textMode": self.shows} if self.kind == "stat" else {}),
         }
+        if self.points:
+            made["maxDataPoints"] = self.points
         return made | ({"transformations": self._transformations()} if self.kind == "table" else {})
 
     def _transformations(self) -> list[Json]:
