@@ -13,11 +13,16 @@ SERVICE = {"serviceRef": {"name": "phone", "port": 8000, "model": "autoglm-phone
 POISSON = {"type": "Poisson", "rate": 2.5}
 FILE = {"claimName": "traces", "path": "azure.csv"}
 PVC = {"pvc": {"claimName": "reports"}}
+BUCKET = {"bucket": "runs", "credentialsSecretRef": {"name": "keys"}}
 
 
 def document(name="load", **changes):
     spec = {"target": TARGET, "profile": POISSON} | changes
     return {"apiVersion": names.API_VERSION, "kind": BENCHMARK.names.kind, "metadata": {"name": name}, "spec": spec}
+
+
+def bucket(**changes):
+    return document(report={"s3": BUCKET | changes})
 
 
 def profile(kind, **fields):
@@ -42,6 +47,7 @@ CASES = {
             document(target={"serviceRef": SERVICE["serviceRef"] | {"namespace": "other"}}),
             document(report={"pvc": {"claimName": "reports", "namespace": "other"}}),
             document(report=PVC, baseline={"name": "before", "namespace": "other"}),
+            bucket(credentialsSecretRef={"name": "keys", "namespace": "other"}),
             profile("Trace", trace=FILE | {"namespace": "other"}),
             dataset(dataset=FILE | {"namespace": "other"}),
         ],
@@ -69,7 +75,33 @@ CASES = {
         [profile("Trace", trace=FILE)],
         [profile("Trace", trace={"claimName": "traces"}), dataset(dataset={"claimName": "traces"})],
     ),
-    "!has(self.baseline)": ([document(report=PVC, baseline={"name": "b"})], [document(baseline={"name": "b"})]),
+    "!has(self.baseline)": (
+        [document(report=where, baseline={"name": "b"}) for where in (PVC, {"s3": BUCKET})],
+        [document(baseline={"name": "b"})],
+    ),
+    "!has(self.pvc)": ([document(report=PVC), bucket()], [document(report=PVC | {"s3": BUCKET})]),
+    "!has(self.endpoint)": (
+        [
+            bucket(),
+            *(
+                bucket(endpoint=url)
+                for url in (
+                    "https://s3.example:9000/storage",
+                    "http://minio.storage.svc:9000",
+                    "http://minio.storage.svc.cluster.local/a",
+                )
+            ),
+        ],
+        [
+            bucket(endpoint=url)
+            for url in (
+                "http://169.254.169.254/latest/meta-data",
+                "http://s3.example",
+                "http://minio.storage.svc.example.com",
+                "http://svc",
+            )
+        ],
+    ),
     "!has(self.schedule)": (
         [document(schedule=line) for line in ("0 3 * * *", "*/5 1-4,6 * JAN MON")],
         [document(schedule=line) for line in ("daily", "0 3 * *", "0 3 * * * *", "0 3 * * *; rm", "")],
@@ -119,6 +151,11 @@ BAD = {
     "a rate without end": (profile("Constant", rate=1e9), "spec.profile.rate"),
     "a way out of the volume": (profile("Trace", trace=FILE | {"path": "../../etc/passwd"}), "spec.profile.trace.path"),
     "no duration": (document(duration="forever"), "spec.duration"),
+    "a bucket that is none": (bucket(bucket="Runs/.."), "spec.report.s3.bucket"),
+    "a bucket without keys": (document(report={"s3": {"bucket": "runs"}}), "spec.report.s3.credentialsSecretRef"),
+    "keys in the endpoint": (bucket(endpoint="https://me:secret@s3.example"), "spec.report.s3.endpoint"),
+    "an endpoint that is no web server": (bucket(endpoint="file:///etc"), "spec.report.s3.endpoint"),
+    "a way out of the bucket": (bucket(prefix="../other"), "spec.report.s3.prefix"),
     "a seed below nothing": (document(seed=-1), "spec.seed"),
 }
 

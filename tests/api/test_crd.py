@@ -35,6 +35,14 @@ def autoscaled(**changes):
     return spec(autoscaling={"maxReplicas": 4} | changes)
 
 
+def window(**given):
+    return {"schedule": "30 8 * * 1-5", "duration": "10h", **given}
+
+
+def scheduled(**given):
+    return autoscaled(schedules=[window(**given)])
+
+
 def vllm(resources=None, **engine):
     return {"model": TOKEN, "engine": engine, "resources": resources or {}}
 
@@ -199,6 +207,28 @@ RULE_CASES = {
     "duration(self.scaleDownHold)": (
         [document(autoscaled(scaleDownHold=hold)) for hold in ("1h", "60m", "3600s", "1ms")],
         [document(autoscaled(scaleDownHold=hold)) for hold in ("61m", "3601s", "999999h")],
+    ),
+    "has(self.minReplicas) || has(self.maxReplicas)": (
+        [document(scheduled(minReplicas=2)), document(scheduled(maxReplicas=3))],
+        [document(scheduled())],
+    ),
+    "duration(self.duration)": (
+        [document(scheduled(minReplicas=2, duration=length)) for length in ("168h", "10080m", "1s")],
+        [document(scheduled(minReplicas=2, duration=length)) for length in ("169h", "10081m")],
+    ),
+    "!has(self.schedules)": (
+        [
+            document(autoscaled()),
+            document(autoscaled(schedules=[])),
+            document(scheduled(minReplicas=4)),
+            document(scheduled(minReplicas=9, maxReplicas=9)),
+            document(scheduled(maxReplicas=1)),
+        ],
+        [
+            document(scheduled(minReplicas=5)),
+            document(scheduled(minReplicas=3, maxReplicas=2)),
+            document(autoscaled(minReplicas=2, schedules=[window(maxReplicas=1)])),
+        ],
     ),
 }
 
@@ -416,7 +446,15 @@ def test_null_is_left_out_offline_as_on_the_server(submit, given):
 def test_every_field_refuses_every_wrong_type_as_offline(submit):
     """Put a value of each type in each field: the plugin and the API server agree every time."""
     everything = spec(
-        autoscaling={"maxReplicas": 4, "minReplicas": 1, "scaleDownHold": "5m", "objective": {"ttftP99": "2s"}},
+        autoscaling={
+            "maxReplicas": 4,
+            "minReplicas": 1,
+            "scaleDownHold": "5m",
+            "objective": {"ttftP99": "2s"},
+            "prediction": {"mode": "Auto"},
+            "actuator": "HPA",
+            "schedules": [window(minReplicas=2, maxReplicas=3, timeZone="Asia/Shanghai")],
+        },
         tracing={"endpoint": "http://otel:4317", "sampleRatio": 0.5},
         rollout={"strategy": "Recreate"},
         replicas=1,

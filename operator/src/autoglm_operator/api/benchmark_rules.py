@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from autoglm_operator.api.names import BENCHMARK, MAX_NAME_LENGTH
 from autoglm_operator.api.rule import Rule, exactly_one, same_namespace
+from autoglm_operator.api.types import CRON_PATTERN, IN_CLUSTER_PATTERN
 from autoglm_operator.api.v1alpha1.benchmark import ProfileType, WorkloadType
 
 _KIND: Final = BENCHMARK.kind
@@ -18,7 +19,6 @@ _RATES: Final = (
     ProfileType.SPIKE,
     ProfileType.FIND_LIMIT,
 )
-_CRON: Final = "^([0-9A-Za-z*/,-]+ ){4}[0-9A-Za-z*/,-]+$"
 #: Field of `profile` → the types that need it; the others do not take it.
 PROFILE_FIELDS: Final[Mapping[str, tuple[ProfileType, ...]]] = {
     "rate": _RATES,
@@ -46,6 +46,11 @@ def _belongs(where: tuple[str, ...], field: str, kind: str, types: tuple[str, ..
     )
 
 
+def _protected(bucket: Mapping[str, Any]) -> bool:
+    endpoint = bucket.get("endpoint", "https://")
+    return endpoint.startswith("https://") or re.fullmatch(IN_CLUSTER_PATTERN, endpoint) is not None
+
+
 BENCHMARK_RULES: Final[tuple[Rule, ...]] = (
     Rule(
         (),
@@ -61,6 +66,22 @@ BENCHMARK_RULES: Final[tuple[Rule, ...]] = (
     *same_namespace(("spec", "workload", "dataset"), "PersistentVolumeClaim", _KIND),
     *same_namespace(("spec", "baseline"), "AutoGLMBenchmark", _KIND),
     *same_namespace(("spec", "report", "pvc"), "PersistentVolumeClaim", _KIND),
+    *same_namespace(("spec", "report", "s3", "credentialsSecretRef"), "Secret", _KIND),
+    Rule(
+        ("spec", "report"),
+        "!has(self.pvc) || !has(self.s3)",
+        "give pvc or s3, not both: a report goes to one place",
+        lambda report: "pvc" not in report or "s3" not in report,
+        ".s3",
+    ),
+    Rule(
+        ("spec", "report", "s3"),
+        f"!has(self.endpoint) || self.endpoint.startsWith('https://') || self.endpoint.matches('{IN_CLUSTER_PATTERN}')",
+        "endpoint with http must be a Service of the cluster, such as http://minio.storage.svc:9000: elsewhere "
+        "reports would cross the network unprotected; use https",
+        _protected,
+        ".endpoint",
+    ),
     *(_belongs(("spec", "profile"), field, "profile", types) for field, types in PROFILE_FIELDS.items()),
     _belongs(("spec", "workload"), "dataset", "workload", (WorkloadType.DATASET,)),
     Rule(
@@ -86,16 +107,16 @@ BENCHMARK_RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         ("spec",),
-        "!has(self.baseline) || has(self.report.pvc)",
-        "baseline needs report.pvc: the reports that are compared are kept there",
-        lambda spec: "baseline" not in spec or "pvc" in spec["report"],
+        "!has(self.baseline) || has(self.report.pvc) || has(self.report.s3)",
+        "baseline needs report.pvc or report.s3: the reports that are compared are kept there",
+        lambda spec: "baseline" not in spec or "pvc" in spec["report"] or "s3" in spec["report"],
         ".baseline",
     ),
     Rule(
         ("spec",),
-        f"!has(self.schedule) || self.schedule.matches('{_CRON}')",
+        f"!has(self.schedule) || self.schedule.matches('{CRON_PATTERN}')",
         'schedule must be a cron line of five fields, such as "0 3 * * *"',
-        lambda spec: re.fullmatch(_CRON, spec.get("schedule", "0 3 * * *")) is not None,
+        lambda spec: re.fullmatch(CRON_PATTERN, spec.get("schedule", "0 3 * * *")) is not None,
         ".schedule",
     ),
 )

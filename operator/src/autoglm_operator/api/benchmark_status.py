@@ -13,9 +13,17 @@ _Time = Annotated[str, Field(max_length=32, json_schema_extra={"format": "date-t
 class Progress(ApiModel):
     """Of the run that is under way."""
 
-    percent: Annotated[int, Field(ge=0, le=100)]
-    ttft_p99: Annotated[str | None, Field(alias="ttftP99", max_length=16, description="So far, such as 812ms.")] = None
-    itl_p99: Annotated[str | None, Field(alias="itlP99", max_length=16, description="So far.")] = None
+    percent: Annotated[int, Field(ge=0, le=100, description="Of the whole run: for FindLimit of all its trials.")]
+    ttft_p99: Annotated[
+        str | None,
+        Field(alias="ttftP99", max_length=16, description="Of requests that ended in the last seconds, such as 812ms."),
+    ] = None
+    itl_p99: Annotated[
+        str | None, Field(alias="itlP99", max_length=16, description="Of the same requests: the mean of each.")
+    ] = None
+    search: Annotated[
+        str | None, Field(max_length=128, description="Of FindLimit: such as limit between 4 and 8/s.")
+    ] = None
     failed: Annotated[int, Field(ge=0, description="Requests that failed so far.")] = 0
 
 
@@ -36,7 +44,10 @@ class Run(ApiModel):
     verdict: Annotated[str, Field(max_length=1024, description="One sentence.")]
     comparison: Annotated[str | None, Field(max_length=1024, description="With the baseline, in one sentence.")] = None
     results: Annotated[tuple[ResultRow, ...], Field(max_length=64)] = ()
-    report: Annotated[str | None, Field(max_length=512, description="Claim and folder of the full report.")] = None
+    report: Annotated[
+        str | None,
+        Field(max_length=512, description="Where the full report is: claim and folder, or s3://bucket/prefix."),
+    ] = None
     sequence: Annotated[
         str | None, Field(max_length=80, description="Hash of the requests sent: alike for the same seed and spec.")
     ] = None

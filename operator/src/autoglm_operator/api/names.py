@@ -26,6 +26,14 @@ PLURAL: Final = DEPLOYMENT.plural
 MANAGED_BY: Final = "autoglm-operator"
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 LABEL_DEPLOYMENT: Final = f"{GROUP}/deployment"
+#: Whether a pod is given new requests: the Service selects `SERVING`. Taken away before a pod goes, and given back.
+LABEL_SERVING: Final = f"{GROUP}/serving"
+SERVING: Final = "true"
+DRAINING: Final = "draining"
+#: Has nothing left to finish, or has had its time: next to be removed.
+DRAINED: Final = "drained"
+#: What the ReplicaSet controller goes by when it removes pods: the lowest first.
+ANNOTATION_DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 #: Place of a pod in a replica of several nodes: the leader answers requests, the workers do not.
 LABEL_ROLE: Final = f"{GROUP}/role"
 ROLE_LEADER: Final = "leader"

@@ -39,6 +39,27 @@ class ScalingDecision(ApiModel):
     ] = None
 
 
+class ScalingLimit(ApiModel):
+    """Something that keeps the replicas from being what demand needs, whatever the autoscaler does."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=64, pattern="^[A-Za-z][A-Za-z0-9]*$")]
+    message: Annotated[str, Field(max_length=512, description="One sentence: what, with its numbers, and what to do.")]
+
+
+class Actuation(ApiModel):
+    """Who writes `spec.replicas` at present: what the autoscaler goes by, told by the operator."""
+
+    path: Annotated[
+        str,
+        Field(
+            max_length=16,
+            pattern="^(HPA|Direct|KEDA|Foreign|None)$",
+            description="Foreign: somebody else's autoscaler, which is left alone. None: nobody, or a person.",
+        ),
+    ]
+    message: Annotated[str, Field(max_length=512, description="One sentence: who, and why.")]
+
+
 class AutoscalingStatus(ApiModel):
     """What the autoscaler sees and wants."""
 
@@ -46,6 +67,7 @@ class AutoscalingStatus(ApiModel):
     ttft_p99: Annotated[str | None, Field(alias="ttftP99", max_length=16, description="Such as 812ms.")] = None
     itl_p99: Annotated[str | None, Field(alias="itlP99", max_length=16, description="Such as 41ms.")] = None
     decision: ScalingDecision | None = None
+    limits: Annotated[tuple[ScalingLimit, ...], Field(max_length=8, description="The worst first.")] = ()
 
 
 class AdapterStatus(ApiModel):
@@ -173,5 +195,6 @@ class Status(ApiModel):
     fit: FitStatus | None = None
     cold_start: ColdStart | None = None
     weights: WeightsStatus | None = None
+    actuation: Actuation | None = None
     autoscaling: AutoscalingStatus | None = None
     serving: Serving | None = None

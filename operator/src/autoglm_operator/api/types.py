@@ -21,6 +21,10 @@ _PORT: Final = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|65
 _HOST: Final = rf"^https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:{_PORT})?"
 ENDPOINT_PATTERN: Final = rf"{_HOST}(/[A-Za-z0-9._/-]*)?$"
 URL_PATTERN: Final = rf"{_HOST}(/[A-Za-z0-9._~%/-]*)?$"
+#: An endpoint of the cluster itself, by the name of a Service; the first group is its namespace.
+IN_CLUSTER_PATTERN: Final = r"^https?://[a-z0-9-]+[.]([a-z0-9-]+)[.]svc([.]cluster[.]local)?(:[0-9]+)?(/.*)?$"
+BUCKET_PATTERN: Final = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
+REGION_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 LABEL_VALUE_PATTERN: Final = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 LABEL_KEY_PATTERN: Final = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 MIG_PROFILE_PATTERN: Final = r"^[1-7]g\.[0-9]{1,3}gb(\+(me|gfx|me\.all))?$"
@@ -28,6 +32,9 @@ ENVIRONMENT_NAME_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 #: One word of a command line. A line break has no use there, and logs could be forged with it.
 ARGUMENT_PATTERN: Final = r"^[^\x00-\x1f\x7f]+$"
 VERSION_PATTERN: Final = r"^[0-9]+\.[0-9]+(\.[0-9]+)?(\.?(rc|post)[0-9]+)?$"
+#: Five fields; what they may hold is left to the CronJob or the scheduler that reads them.
+CRON_PATTERN: Final = r"^([0-9A-Za-z*/,-]+ ){4}[0-9A-Za-z*/,-]+$"
+TIME_ZONE_PATTERN: Final = r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$"
 
 _SECONDS_PER_UNIT: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 

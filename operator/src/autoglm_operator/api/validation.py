@@ -14,6 +14,8 @@ from autoglm_operator.api.rule import EACH, Rule, broken, exactly_one, same_name
 from autoglm_operator.api.types import seconds
 
 _ADAPTERS: Final = ("spec", "engine", "lora", "adapters", EACH)
+_SCHEDULES: Final = ("spec", "autoscaling", "schedules", EACH)
+_WEEK: Final = 168 * 3600
 _TENSOR_SIZES: Final = (1, 2, 4, 8, 16, 32, 64)
 _RANKS: Final = (8, 16, 32, 64, 128, 256)
 _DRAFT_METHODS: Final = ("eagle", "eagle3", "draftModel")
@@ -43,6 +45,13 @@ def _gpus_match(resources: Mapping[str, Any]) -> bool:
 def _pinnable(resources: Mapping[str, Any]) -> bool:
     whole = re.fullmatch("[1-9][0-9]*", resources.get("cpu", "")) is not None
     return not resources["cpuPinning"] or (whole and "memory" in resources)
+
+
+def _schedules_in_order(autoscaling: Mapping[str, Any]) -> bool:
+    return all(
+        one.get("minReplicas", autoscaling["minReplicas"]) <= one.get("maxReplicas", autoscaling["maxReplicas"])
+        for one in autoscaling.get("schedules", ())
+    )
 
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -199,6 +208,29 @@ RULES: Final[tuple[Rule, ...]] = (
         "scaleDownHold may be at most 1h, the longest window of a HorizontalPodAutoscaler",
         lambda autoscaling: seconds(autoscaling["scaleDownHold"]) <= 3600,  # noqa: PLR2004  # one hour
         ".scaleDownHold",
+    ),
+    Rule(
+        _SCHEDULES,
+        "has(self.minReplicas) || has(self.maxReplicas)",
+        "give minReplicas, maxReplicas or both: a schedule that moves no bound does nothing",
+        lambda schedule: "minReplicas" in schedule or "maxReplicas" in schedule,
+        ".minReplicas",
+    ),
+    Rule(
+        _SCHEDULES,
+        "duration(self.duration) <= duration('168h')",
+        "duration may be at most 168h, a week: longer bounds are those of spec.autoscaling itself",
+        lambda schedule: seconds(schedule["duration"]) <= _WEEK,
+        ".duration",
+    ),
+    Rule(
+        ("spec", "autoscaling"),
+        "!has(self.schedules) || self.schedules.all(one, "
+        "(has(one.minReplicas) ? one.minReplicas : self.minReplicas) <= "
+        "(has(one.maxReplicas) ? one.maxReplicas : self.maxReplicas))",
+        "in each of schedules minReplicas must be at most maxReplicas; a bound left out is that of autoscaling",
+        _schedules_in_order,
+        ".schedules",
     ),
 )
 

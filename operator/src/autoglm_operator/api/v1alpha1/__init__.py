@@ -5,11 +5,15 @@ Defaults live here alone; the API server fills them in from the generated schema
 """
 
 from autoglm_operator.api.v1alpha1.autoscaling import (
+    Actuator,
     Autoscaling,
     LatencySignal,
     MemorySignal,
     Objective,
+    Prediction,
+    PredictionMode,
     QueueDepthSignal,
+    ScheduledBounds,
     Signals,
 )
 from autoglm_operator.api.v1alpha1.engine import (
@@ -44,6 +48,7 @@ from autoglm_operator.api.v1alpha1.warmstart import AccessMode, Cache, WarmStart
 
 __all__ = [
     "AccessMode",
+    "Actuator",
     "AdapterSource",
     "Autoscaling",
     "Batching",
@@ -65,6 +70,8 @@ __all__ = [
     "Objective",
     "OciImageSource",
     "Parallelism",
+    "Prediction",
+    "PredictionMode",
     "PullPolicy",
     "PvcSource",
     "Quantization",
@@ -73,6 +80,7 @@ __all__ = [
     "Rollout",
     "RolloutStrategy",
     "Sampling",
+    "ScheduledBounds",
     "Scheduling",
     "SecretKeyRef",
     "Signals",

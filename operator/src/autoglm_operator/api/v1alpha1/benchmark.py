@@ -5,7 +5,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from autoglm_operator.api.types import PATH_PATTERN, SERVED_NAME_PATTERN, ApiModel, Duration
+from autoglm_operator.api.types import (
+    BUCKET_PATTERN,
+    ENDPOINT_PATTERN,
+    PATH_PATTERN,
+    REGION_PATTERN,
+    SERVED_NAME_PATTERN,
+    ApiModel,
+    Duration,
+)
 from autoglm_operator.api.v1alpha1.references import ForbiddenNamespace, PvcSource
 
 Rate = Annotated[float, Field(gt=0, le=100_000)]
@@ -127,10 +135,40 @@ class ReportClaim(ApiModel):
     namespace: ForbiddenNamespace = None
 
 
+class BucketKeysRef(ApiModel):
+    """A Secret in the same namespace: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if need be, AWS_SESSION_TOKEN."""
+
+    name: Annotated[str, Field(min_length=1, max_length=253, description="Name of the Secret.")]
+    namespace: ForbiddenNamespace = None
+
+
+class ReportBucket(ApiModel):
+    """A bucket of S3, or of a server that speaks its API; reports go to `<prefix>/<namespace>/<name>/<run>/`."""
+
+    bucket: Annotated[str, Field(pattern=BUCKET_PATTERN, max_length=63, description="Name of the bucket.")]
+    prefix: Annotated[
+        str | None, Field(pattern=PATH_PATTERN, max_length=200, description="Before everything that is written.")
+    ] = None
+    endpoint: Annotated[
+        str | None,
+        Field(
+            pattern=ENDPOINT_PATTERN,
+            max_length=253,
+            description="URL of the server; AWS's own of the region unless given. With http only inside the cluster. "
+            "If its host begins with the name of the bucket, the bucket is not put into the path.",
+        ),
+    ] = None
+    region: Annotated[
+        str, Field(pattern=REGION_PATTERN, max_length=63, description="That requests are signed for.")
+    ] = "us-east-1"
+    credentials_secret_ref: BucketKeysRef
+
+
 class Report(ApiModel):
     """Where the full report goes (JSON, HTML and Markdown); the table in `status` comes in any case."""
 
     pvc: ReportClaim | None = None
+    s3: ReportBucket | None = None
 
 
 class BenchmarkSpec(ApiModel):
@@ -146,7 +184,8 @@ class BenchmarkSpec(ApiModel):
         Field(description="Taken from the AutoGLMDeployment's `autoscaling.objective` unless given."),
     ] = None
     baseline: Annotated[
-        BaselineRef | None, Field(description="Say whether this is better or worse; both need the same `report.pvc`.")
+        BaselineRef | None,
+        Field(description="Say whether this is better or worse; both keep reports on the same claim or in one bucket."),
     ] = None
     schedule: Annotated[
         str | None,
