@@ -2,7 +2,8 @@
 
 Raw asyncio without an HTTP library, so that the server is not what limits. It answers `GET /v1/models` and
 `POST /v1/chat/completions`; each token is one event, `--interval` seconds after the one before (0: as fast as the
-socket takes them, still one write each). It prints its URL and serves until it is killed.
+socket takes them, still one write each). With `--spread` the times differ from request to request and are known
+beforehand: those of a prompt that holds `request7` are `planned(7, …)`. It prints its URL and serves until killed.
 """
 
 import argparse
@@ -14,6 +15,9 @@ from typing import Final, cast
 
 MODEL: Final = "fast"
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_NUMBER: Final = re.compile(rb"\brequest(\d+)\b")
+#: Multiples of these, modulo 1, fill the unit interval evenly and do not go together.
+_STEPS: Final = (0.618033988749895, 0.414213562373095)
 _MAX_TOKENS: Final = re.compile(rb'"max_tokens": ?(\d+)')
 _HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -33,6 +37,13 @@ _TOKEN: Final = _choice({"content": " word"})
 _DONE: Final = _chunk(None) + b"0\r\n\r\n"
 
 
+def planned(number: int, first: float, interval: float, spread: float) -> tuple[float, float]:
+    """Return the time to first token and between tokens of one request: evenly between both ends of the spread."""
+    places = [number * step % 1 for step in _STEPS]
+    low, wide = 1 - spread, 2 * spread
+    return first * (low + wide * places[0]), interval * (low + wide * places[1])
+
+
 def _end(tokens: int, prompt_bytes: int) -> bytes:
     usage = {
         "prompt_tokens": prompt_bytes // 4,
@@ -45,8 +56,9 @@ def _end(tokens: int, prompt_bytes: int) -> bytes:
 class Connection(asyncio.Protocol):
     """One connection: requests one after another."""
 
-    def __init__(self, first: float, interval: float) -> None:
-        self._first, self._interval = first, interval
+    def __init__(self, first: float, interval: float, spread: float) -> None:
+        self._times = first, interval, spread
+        self._interval = interval
         self._received = b""
         self._loop = asyncio.get_running_loop()
 
@@ -68,7 +80,9 @@ class Connection(asyncio.Protocol):
         self._received = self._received[end + 4 + length :]
         if head.startswith(b"POST"):
             tokens = int(found[1]) if (found := _MAX_TOKENS.search(body)) else 16
-            self._loop.call_at(self._loop.time() + self._first, self._begin, tokens, length)
+            number = int(found[1]) if (found := _NUMBER.search(body)) else 0
+            first, self._interval = planned(number, *self._times)
+            self._loop.call_at(self._loop.time() + first, self._begin, tokens, length)
         else:
             models = json.dumps({"object": "list", "data": [{"id": MODEL, "object": "model"}]}).encode()
             head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(models)
@@ -91,10 +105,10 @@ class Connection(asyncio.Protocol):
             self._loop.call_soon(self._token, number + 1, tokens, length, due)
 
 
-async def serve(port: int, first: float, interval: float) -> None:
+async def serve(port: int, first: float, interval: float, spread: float) -> None:
     """Serve until cancelled."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(first, interval), "127.0.0.1", port, backlog=4096)
+    server = await loop.create_server(lambda: Connection(first, interval, spread), "127.0.0.1", port, backlog=4096)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
     await server.serve_forever()
 
@@ -105,9 +119,10 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
     parser.add_argument("--first", type=float, default=0.0, help="seconds from the request to the first token")
     parser.add_argument("--interval", type=float, default=0.0, help="seconds between tokens")
+    parser.add_argument("--spread", type=float, default=0.0, help="both times ± this share, by the request's number")
     options = parser.parse_args()
     try:
-        asyncio.run(serve(options.port, options.first, options.interval))
+        asyncio.run(serve(options.port, options.first, options.interval, options.spread))
     except KeyboardInterrupt:
         return 0
     return 0

@@ -77,7 +77,7 @@ def look(cluster, shared_namespace, within):
 
 
 def test_a_run_from_the_manifest_to_the_verdict(make, look, within):
-    made = make("run")
+    made = make("run", objective={"ttftP99": "1s"})
     within(20, lambda: look.jobs("run"))
     (job,) = look.jobs("run")
     assert job["metadata"]["ownerReferences"][0]["uid"] == made["metadata"]["uid"]
@@ -86,8 +86,21 @@ def test_a_run_from_the_manifest_to_the_verdict(make, look, within):
     look.becomes("run", ("False", "RunStarting"))
     look.end("run", json.dumps(RESULT))
     look.becomes("run", ("True", "RunFinished"))
-    assert look.condition("run", "ObjectiveMet") == ("Unknown", "NoObjective")
+    assert look.condition("run", "ObjectiveMet") == ("True", "ObjectiveHeld")
     assert look.status("run")["lastRun"]["verdict"] == RESULT["verdict"]
+
+
+def test_pods_are_fenced_in_before_they_are_made(cluster, shared_namespace, make, look, within):
+    make("fenced", report={"s3": {"bucket": "runs", "credentialsSecretRef": {"name": "keys"}}})
+    pod = within(20, lambda: look.pod("fenced"))
+    policy = cluster.get("networking.k8s.io/v1", "NetworkPolicy", shared_namespace, "fenced.benchmark")
+    assert policy["metadata"]["creationTimestamp"] <= pod["metadata"]["creationTimestamp"]
+    assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    why = "s3://runs/x/result.json cannot be written: HTTP 403 AccessDenied"
+    look.end("fenced", json.dumps(RESULT | {"report": False, "unwritten": why}), code=1)
+    look.becomes("fenced", ("False", "ReportNotWritten"), "ReportWritten")
+    assert look.condition("fenced") == ("True", "RunFinished")
+    assert look.status("fenced")["lastRun"]["results"] == [{"name": "ttft_p99", "unit": "ms", "value": "812.4"}]
 
 
 def test_a_failed_run_is_not_tried_again(make, look, within):
@@ -97,6 +110,22 @@ def test_a_failed_run_is_not_tried_again(make, look, within):
     time.sleep(2)
     assert len(look.jobs("fails")) == 1
     assert "refuses connections" in look.status("fails")["conditions"][0]["message"]
+
+
+def test_a_pod_that_is_deleted_in_mid_run_leaves_its_partial_result(cluster, shared_namespace, make, look, within):
+    made = make("killed", objective={"ttftP99": "1s"})
+    words = json.dumps(RESULT | {"partial": True, "verdict": "partial (stopped by SIGTERM): held so far"})
+    look.end("killed", words, code=143)
+    path = cluster.path("v1", "Pod", shared_namespace, look.pod("killed")["metadata"]["name"])
+    cluster.call("DELETE", path, gracePeriodSeconds=0)
+    within(20, lambda: look.pod("killed") is None)
+    look.becomes("killed", ("False", "RunPartial"))
+    # Looked at once more, with nothing left of the pod.
+    cluster.patch(made, {"metadata": {"annotations": {"team": "a"}}})
+    time.sleep(2)
+    assert look.condition("killed") == ("False", "RunPartial")
+    assert look.status("killed")["lastRun"]["results"] == [{"name": "ttft_p99", "unit": "ms", "value": "812.4"}]
+    assert len(look.jobs("killed")) == 1
 
 
 def test_the_annotation_asks_for_another_run(cluster, make, look, within):
@@ -124,11 +153,14 @@ def test_a_schedule_is_a_cron_job(cluster, shared_namespace, make, look, within)
     assert (cron["spec"]["timeZone"], cron["spec"]["concurrencyPolicy"]) == ("Etc/UTC", "Forbid")
 
 
-def test_nothing_is_left_when_it_is_deleted(cluster, make, look, within):
+def test_nothing_is_left_when_it_is_deleted(cluster, shared_namespace, make, look, within):
     made = make("gone")
     within(20, lambda: look.pod("gone"))
     cluster.delete(made)
+
     # The garbage collector hears of a kind that was installed just now with its next look at all kinds.
-    within(
-        90, lambda: not look.jobs("gone") and look.pod("gone") is None, lambda: [look.jobs("gone"), look.pod("gone")]
-    )
+    def left():
+        policy = cluster.get("networking.k8s.io/v1", "NetworkPolicy", shared_namespace, "gone.benchmark")
+        return [found for found in (*look.jobs("gone"), look.pod("gone"), policy) if found is not None]
+
+    within(90, lambda: not left(), left)

@@ -80,6 +80,7 @@ FAMILIES = (
         "github.com/prometheus/prometheus",
         {name: f"github.com/prometheus/prometheus/cmd/{name}" for name in ("prometheus", "promtool")},
     ),
+    Family("versitygw", "github.com/versity/versitygw", {"versitygw": "github.com/versity/versitygw/cmd/versitygw"}),
     Family("otelcol", "go.opentelemetry.io/collector/otelcol", {"otelcol": "."}),
 )
 PROGRAMS = {program: family for family in FAMILIES for program in family.programs}

@@ -16,6 +16,7 @@ from autoglm_operator.observe.benchmark_caches import BenchmarkCaches
 from autoglm_operator.observe.benchmark_progress import ProgressLogs
 from autoglm_operator.observe.world import ChildRef
 from autoglm_operator.render.benchmark import benchmark_child
+from autoglm_operator.render.benchmark_network import benchmark_network_policy
 from autoglm_operator.render.bundle import stamped
 from autoglm_operator.report.benchmark import BenchmarkReporter
 from autoglm_operator.settings import Images
@@ -78,10 +79,11 @@ class BenchmarkReconciler:
         owner = self._caches.document(key) or {}
         try:
             plan = plan_benchmark(observed)
-            desired = []
+            # Before the pods that it is about.
+            desired = [stamped(benchmark_network_policy(observed.benchmark, plan.spec))]
             keep: set[ChildRef] = set()
             if plan.start or plan.spec.schedule is not None:
-                desired = [stamped(benchmark_child(observed.benchmark, plan, self._images))]
+                desired.append(stamped(benchmark_child(observed.benchmark, plan, self._images)))
             else:
                 # What a Job runs cannot be changed, and need not be: another spec is another Job.
                 keep = {("batch/v1", "Job", run.job) for run in observed.runs if run.asked == plan.asked}

@@ -74,6 +74,7 @@ def test_slower_run_is_worse_and_faster_is_not():
     slow, fast = run(correlated(1, scale=1.3)), run(correlated(2))
 
     assert compare(fast, slow).worse
+    assert compare(fast, slow).conclusive
     assert "B's TTFT P50 is" in compare(fast, slow).sentence
     assert "higher" in compare(fast, slow).sentence
     assert not compare(slow, fast).worse
@@ -143,3 +144,31 @@ def test_markdown_of_a_comparison():
 
     assert text.startswith("**no difference seen**")
     assert "| TTFT P99 |" in text
+
+
+def searched(limit, *rates_that_failed, **more):
+    trials = [{"rate": rate, "held": False, "reason": ""} for rate in rates_that_failed]
+    return run(correlated(1), search={"limit": limit, "trials": trials}, **more)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "seen", "worse", "sentence"),
+    [
+        ((10.0, 10.5), (12.0, 12.6), True, False, "B's limit is 12 instead of 10 requests/s"),
+        ((12.0, 12.6, 16), (10.0, 10.5), True, True, "B's limit is 10 instead of 12 requests/s"),
+        ((10.0, 10.5), (10.4, 10.9), False, False, "no difference seen"),
+        ((10.0, 10.5), (None, 5.0), True, True, "B's limit is 0 instead of 10 requests/s"),
+        ((None, 5.0), (None, 5.0), False, False, "no difference seen"),
+        ((64.0,), (32.0, 33.0), True, True, "B's limit is 32 instead of 64 requests/s"),
+        ((64.0,), (64.0,), False, False, "no difference seen"),
+    ],
+)
+def test_searches_are_compared_by_what_they_found(before, after, seen, worse, sentence):
+    found = compare(searched(*before), searched(*after))
+    assert [(change.name, change.seen) for change in found.changes] == [("limit", seen)]
+    assert (found.worse, found.sentence) == (worse, sentence)
+    assert "| limit |" in comparison_markdown(found)
+
+
+def test_a_search_and_a_run_are_compared_as_runs():
+    assert "limit" not in {change.name for change in compare(searched(1.0, 2.0), run(correlated(1))).changes}

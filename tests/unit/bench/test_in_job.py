@@ -53,8 +53,9 @@ async def test_a_baseline_is_compared_with(left):
     _, _, first, _ = await left()
     status, _, folder, word = await left("--baseline", first, name="two")
     found = Summary.parse(word)
-    assert (status, found.regression in {True, False}, bool(found.comparison)) == (0, True, True)
+    assert (status, bool(found.comparison)) == (0, True)
     assert found.comparison in (folder / "report.md").read_text()
+    assert f"{found.comparison}</p>" in (folder / "report.html").read_text()
 
 
 async def test_a_baseline_that_is_not_there_ends_it_before_the_load(left, tmp_path, engine):
@@ -63,12 +64,31 @@ async def test_a_baseline_that_is_not_there_ends_it_before_the_load(left, tmp_pa
     assert "nothing/result.json" in err
 
 
+async def test_what_cannot_be_told_is_no_verdict(left):
+    _, _, first, _ = await left()
+    _, _, _, word = await left("--baseline", first, name="two")
+    found = Summary.parse(word)
+    assert (found.regression, found.comparison) == (None, "too few requests to tell a difference")
+
+
+@pytest.mark.parametrize(("limit", "met"), [(12.5, True), (None, False)])
+async def test_a_search_has_met_its_objective_where_it_found_a_limit(left, limit, met):
+    _, _, folder, _ = await left()
+    result = json.loads((folder / "result.json").read_text())
+    broken = [{"name": "ttft_p99", "limit": 1.0, "measured": 9.0, "held": False}]
+    trials = [{"rate": 20.0, "held": False, "reason": ""}]
+    found = Summary.parse(
+        last_word(result | {"objectives": broken, "search": {"limit": limit, "trials": trials}}, None, "")
+    )
+    assert found.met is met
+
+
 async def test_a_full_disk_takes_the_report_and_not_the_verdict(left):
     status, err, folder, word = await left(largest_file=5000)
     found = Summary.parse(word)
     assert status == 1
     assert "--report-dir" in err
-    assert "; no report: " in found.verdict
+    assert "result.json cannot be written: File too large" in found.unwritten
     assert (found.report, found.partial, (folder / "result.json").exists()) == (False, False, False)
 
 

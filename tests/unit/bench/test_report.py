@@ -14,7 +14,7 @@ from autoglm_bench.figures.records import Asked, Records
 from autoglm_bench.figures.split import Split
 from autoglm_bench.figures.summary import Stretch, summarise, total
 from autoglm_bench.load.search import Trial
-from autoglm_bench.progress import line
+from autoglm_bench.progress import json_line, line
 from autoglm_bench.report.document import Findings, Origin, document, verdict
 from autoglm_bench.report.html import html
 from autoglm_bench.report.markdown import markdown
@@ -204,10 +204,19 @@ def test_verdict_never_counts_what_is_partial_or_failed_as_success():
     assert "the objective is not held: 3 of 200 requests failed (3 status)" in CASES[0]["verdict"]
 
 
-def test_progress_is_one_line():
-    shown = line(Progress(5.0, 10.0, "steady", 20, 4, 1, 2, [0.1, 0.3], 40, 0.5))
+def progress(share=0.5, phase="steady", bracket="", ttfts=(0.1, 0.3), itls=(0.02,)):
+    return Progress(5.0, share, phase, bracket, 20, 4, 1, 2, ttfts, itls, 40, 0.5)
 
-    assert shown == (
+
+def test_progress_is_one_line():
+    assert line(progress()) == (
         "[##########          ] 5 s  steady  sent 20  in flight 4  failed 1  late 2  80 tok/s  TTFT P99 300 ms"
     )
-    assert "TTFT P99 -" in line(Progress(0.0, 0.0, "", 0, 0, 0, 0, [], 0, 0.0))
+    assert "5 s  trial 3: 4/s  limit above 2/s  sent 20" in line(progress(0.3, "trial 3: 4/s", "limit above 2/s"))
+    assert "TTFT P99 -" in line(progress(ttfts=()))
+
+
+def test_progress_for_a_program():
+    told = json.loads(json_line(progress(0.299, bracket="limit above 2/s")))["progress"]
+    assert told == {"percent": 29, "failed": 1, "ttftP99": "300ms", "itlP99": "20ms", "search": "limit above 2/s"}
+    assert json.loads(json_line(progress(ttfts=(), itls=())))["progress"] == {"percent": 50, "failed": 1}

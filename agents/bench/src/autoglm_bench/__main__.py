@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,12 +17,14 @@ from autoglm_bench import options as flags
 from autoglm_bench.compare.verdict import Comparison, compare
 from autoglm_bench.files import FileError, check_writable, read_result, write
 from autoglm_bench.jobs import job
+from autoglm_bench.places import DEFAULT_REGION, Place, place
 from autoglm_bench.progress import shower
 from autoglm_bench.report.html import html
-from autoglm_bench.report.markdown import change_cells, comparison_markdown, markdown
+from autoglm_bench.report.markdown import CHANGE_HEAD, change_cells, comparison_markdown, markdown
 from autoglm_bench.report.table import columns, table
 from autoglm_bench.run import Job, Stopped, run
 from autoglm_bench.wire.reading import problem
+from autoglm_bench.wire.s3 import Server
 from autoglm_bench.wire.tracing import TracingError
 
 _FAILED: Final = 1
@@ -50,8 +53,10 @@ def _run(options: argparse.Namespace) -> int:
     flags.check(options)
     if options.save:
         check_writable(options.save)
-    baseline = read_result(options.baseline / in_job.RESULT_FILE) if options.baseline else None
     wanted = job(options, os.environ)
+    reports = _place("--report-dir", options, options.report_dir)
+    earlier = _place("--baseline", options, options.baseline)
+    baseline = in_job.read_baseline(options.baseline, earlier) if earlier else None
     stopped = Stopped()
     try:
         found = asyncio.run(_load(wanted, stopped, options.progress))
@@ -72,26 +77,41 @@ def _run(options: argparse.Namespace) -> int:
             if options.output != "json":
                 sys.stdout.write(text + "\n")
             return _say(f"--save {error}; the result is on the standard output", status or _FAILED)
-    return _leave(options, found, baseline) or status
+    return _leave(options.last_word, found, compare(baseline, found) if baseline else None, reports) or status
 
 
-def _leave(options: argparse.Namespace, found: Mapping[str, Any], baseline: Mapping[str, Any] | None) -> int:
-    """Leave what a Job leaves; the last word comes even where the disk of the reports is full."""
-    comparison = compare(baseline, found) if baseline else None
+def _place(flag: str, options: argparse.Namespace, text: str | None) -> Place | None:
+    server = Server(options.s3_endpoint or "", options.s3_region or DEFAULT_REGION)
+    return place(flag, text, server, os.environ) if text else None
+
+
+def _leave(word: Path | None, found: Mapping[str, Any], comparison: Comparison | None, reports: Place | None) -> int:
+    """Leave what a Job leaves; the last word comes first, because the reports may take longer than there is time."""
+    say = partial(_last_word, word, found, comparison)
+    if reports is None:
+        return say(None)
+    if status := say("the run was ended before its report was written"):
+        return status
     unwritten = ""
-    if options.report_dir:
-        try:
-            in_job.write_reports(options.report_dir, found, comparison)
-        except FileError as error:
-            unwritten = str(error)
-    if options.last_word:
-        text = in_job.last_word(found, comparison, unwritten)
-        try:
-            # Not by way of another file: the kubelet mounted this one.
-            options.last_word.write_text(text, encoding="utf-8")
-        except OSError as error:
-            return _say(f"--last-word {options.last_word}: {error.strerror or error}", _FAILED)
-    return _say(f"--report-dir {unwritten}", _FAILED) if unwritten else 0
+    try:
+        in_job.write_reports(reports, found, comparison)
+    except FileError as error:
+        unwritten = str(error)
+    status = say(unwritten)
+    return _say(f"--report-dir {unwritten}", _FAILED) if unwritten else status
+
+
+def _last_word(
+    word: Path | None, found: Mapping[str, Any], comparison: Comparison | None, unwritten: str | None
+) -> int:
+    if word is None:
+        return 0
+    try:
+        # Not by way of another file: the kubelet mounted this one.
+        word.write_text(in_job.last_word(found, comparison, unwritten), encoding="utf-8")
+    except OSError as error:
+        return _say(f"--last-word {word}: {error.strerror or error}", _FAILED)
+    return 0
 
 
 async def _load(wanted: Job, stopped: Stopped, form: str) -> dict[str, Any] | str:
@@ -138,7 +158,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _comparison(found: Comparison) -> str:
-    head = ("", "A", "B", "B / A", "INTERVAL", "DIFFERENCE", "TOLD BY")
+    head = tuple(word.upper() for word in CHANGE_HEAD)
     rows = [head, *(change_cells(change) for change in found.changes)]
     return "\n".join([*columns(rows), "", found.sentence, *(f"warning: {text}" for text in found.warnings)]) + "\n"
 

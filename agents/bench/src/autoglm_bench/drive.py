@@ -1,6 +1,7 @@
 """Sends a plan: in open loop at its times, whatever becomes of the earlier requests; or in a closed loop."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ from autoglm_bench.figures.checks import held, too_late
 from autoglm_bench.figures.objectives import Objective, limits
 from autoglm_bench.figures.records import Asked, Records
 from autoglm_bench.figures.summary import Stretch, summarise
+from autoglm_bench.load import search
 from autoglm_bench.load.plan import ClosedLoop, Plan, Search
-from autoglm_bench.load.search import Trial, next_rate
+from autoglm_bench.load.search import Trial
 from autoglm_bench.load.workload import Session
 from autoglm_bench.result import Answer, Cause
 from autoglm_bench.wire.chat import ChatClient
@@ -32,25 +34,29 @@ class Progress:
 
     Attributes:
         seconds: since the start of the load.
-        planned: its length; of one trial for a search.
+        share: of the load that is done, 0 to 1; of all trials together for a search.
         phase: name of the phase under way.
+        bracket: of a search: where the limit is known to be; empty otherwise.
         sent: requests sent so far.
         in_flight: of these, those without an end yet.
         failed: of these, those that failed.
         late: of these, those sent late.
         ttfts: of the requests that ended lately and succeeded, in seconds.
+        itls: mean of each of them, in seconds; of those with two pieces or more.
         tokens: of the same requests.
         interval: how long "lately" is, in seconds.
     """
 
     seconds: float
-    planned: float
+    share: float
     phase: str
+    bracket: str
     sent: int
     in_flight: int
     failed: int
     late: int
     ttfts: Sequence[float]
+    itls: Sequence[float]
     tokens: int
     interval: float
 
@@ -158,8 +164,8 @@ class Driver:
         for _ in range(closed.concurrency):
             self._spawn(user())
 
-    async def _search(self, search: Search) -> None:
-        while (rate := next_rate(search, self.trials)) is not None:
+    async def _search(self, wanted: Search) -> None:
+        while (rate := search.next_rate(wanted, self.trials)) is not None:
             offset = self.elapsed
             await self._open(self._plan.trial(len(self.trials) + 1, rate), offset)
             largest = max(limits(self._objectives).values(), default=0.0)
@@ -259,13 +265,23 @@ class Driver:
         new = [row for row in range(first, len(records)) if records.succeeded(row)]
         return Progress(
             seconds=elapsed,
-            planned=self._plan.seconds,
+            share=self._share(elapsed),
             phase=next((one.name for one in reversed(self.stretches) if one.start <= elapsed), ""),
+            bracket=search.bracket(self.trials) if self._plan.search else "",
             sent=len(records) + self._under_way,
             in_flight=self._under_way,
             failed=self._failed,
             late=self._late,
             ttfts=[records.ttft[row] for row in new],
+            itls=[records.itl[row] for row in new if not math.isnan(records.itl[row])],
             tokens=sum(records.output_tokens[row] for row in new),
             interval=elapsed - then,
         )
+
+    def _share(self, elapsed: float) -> float:
+        seconds = self._plan.seconds
+        if self._plan.search is None:
+            return min(1.0, elapsed / seconds) if seconds else 0.0
+        under_way = self.stretches[len(self.trials) :]
+        within = min(1.0, max(0.0, elapsed - under_way[0].start) / seconds) if under_way else 0.0
+        return search.share(self._plan.search, self.trials, within)

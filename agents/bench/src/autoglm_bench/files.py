@@ -56,15 +56,32 @@ def read_result(path: Path) -> dict[str, Any]:
         FileError: it is none of this version.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise FileError(f"{path} is not JSON ({error}); expected the output of autoglm-bench run -o json") from error
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path} is not UTF-8 text: {error}") from error
+    return parse_result(str(path), text)
+
+
+def parse_result(where: str, text: str) -> dict[str, Any]:
+    """Return the result in a text. Pure.
+
+    Args:
+        where: it is from, for errors.
+        text: as `run -o json` writes it.
+
+    Raises:
+        FileError: it is none of this version.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{where} is not JSON ({error}); expected the output of autoglm-bench run -o json") from error
     found = document.get("schemaVersion") if isinstance(document, dict) else None
     if found != SCHEMA_VERSION or "samples" not in document:
         raise FileError(
-            f"{path} has schemaVersion {found!r}; expected {SCHEMA_VERSION}, as autoglm-bench run -o json writes it"
+            f"{where} has schemaVersion {found!r}; expected {SCHEMA_VERSION}, as autoglm-bench run -o json writes it"
         )
     result: dict[str, Any] = document
     return result

@@ -1,15 +1,16 @@
-"""What a run that is a Kubernetes Job leaves behind: a last word, and a folder of reports.
+"""What a run that is a Kubernetes Job leaves behind: a last word, and a place with its reports.
 
 The Job has no rights in the cluster: its controller reads the last word from the pod's status.
 """
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from autoglm_bench.compare.verdict import Comparison
-from autoglm_bench.files import FileError, write
+from autoglm_bench.files import parse_result
+from autoglm_bench.places import Place
+from autoglm_bench.report.facts import objective_met
 from autoglm_bench.report.html import html
 from autoglm_bench.report.markdown import comparison_markdown, markdown
 
@@ -22,25 +23,26 @@ _LATENCIES: Final = (("ttft", "ttft"), ("itl", "itl"), ("duration", "e2e"))
 _PERCENTILES: Final = (50, 99)
 
 
-def last_word(found: Mapping[str, Any], comparison: Comparison | None, unwritten: str) -> str:
+def last_word(found: Mapping[str, Any], comparison: Comparison | None, unwritten: str | None) -> str:
     """Return what is left of a result in the pod's status, at most as long as the kubelet keeps. Pure.
 
     Args:
         found: document of the run.
         comparison: with the baseline; `None` without one.
-        unwritten: why there is no report; empty if there is one, or none was asked for.
+        unwritten: why there is no report; empty if there is one. `None` if none was asked for.
     """
-    held = [objective["held"] for objective in found["objectives"]]
     said: dict[str, Any] = {
-        "verdict": found["verdict"][:_SENTENCE] + (f"; no report: {unwritten}" if unwritten else ""),
+        "verdict": found["verdict"][:_SENTENCE],
         "partial": found["partial"],
-        "objectiveMet": all(held) if held and None not in held else None,
+        "objectiveMet": objective_met(found),
         "sequence": found["sequenceHash"],
-        "report": not unwritten,
+        "report": unwritten == "",
+        "unwritten": (unwritten or "")[:_SENTENCE],
         "results": list(_rows(found)),
     }
     if comparison is not None:
-        said |= {"comparison": comparison.sentence[:_SENTENCE], "regression": comparison.worse}
+        worse = comparison.worse if comparison.conclusive else None
+        said |= {"comparison": comparison.sentence[:_SENTENCE], "regression": worse}
     while len(text := json.dumps(said)) > LAST_WORD_BYTES:
         said["results"].pop()
     return text
@@ -70,17 +72,30 @@ def _rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield name, f"{figure:.4g}", unit
 
 
-def write_reports(folder: Path, found: Mapping[str, Any], comparison: Comparison | None) -> None:
-    """Write the result, and the same for people, into a folder that is made for it.
+def write_reports(place: Place, found: Mapping[str, Any], comparison: Comparison | None) -> None:
+    """Write the result, and the same for people.
 
     Raises:
         FileError: it cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"--report-dir {folder}: it cannot be made: {error.strerror or error}") from error
-    write(folder / RESULT_FILE, json.dumps(found) + "\n")
-    write(folder / "report.html", html(found))
     text = markdown(found)
-    write(folder / "report.md", text if comparison is None else f"{text}\n{comparison_markdown(comparison)}")
+    place.write(
+        {
+            RESULT_FILE: json.dumps(found) + "\n",
+            "report.html": html(found, comparison),
+            "report.md": text if comparison is None else f"{text}\n{comparison_markdown(comparison)}",
+        }
+    )
+
+
+def read_baseline(where: str, place: Place) -> dict[str, Any]:
+    """Return the result of an earlier run.
+
+    Args:
+        where: its place as it was named, for errors.
+        place: that it was written to.
+
+    Raises:
+        FileError: there is none.
+    """
+    return parse_result(f"{where}/{RESULT_FILE}", place.read(RESULT_FILE))

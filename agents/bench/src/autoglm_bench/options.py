@@ -11,6 +11,7 @@ from autoglm_bench.figures import objectives
 from autoglm_bench.load import lengths
 from autoglm_bench.load.arrivals import DEFAULT_BURSTINESS
 from autoglm_bench.load.screenshot import parse_size
+from autoglm_bench.places import DEFAULT_REGION, is_bucket
 
 #: profile → the flags that it needs, and those that it may have.
 PROFILES: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
@@ -137,9 +138,14 @@ def _measures(run: argparse.ArgumentParser) -> None:
 def _in_job(run: argparse.ArgumentParser) -> None:
     group = run.add_argument_group("as a Job", "how an AutoGLMBenchmark runs it")
     group.add_argument(
-        "--report-dir", type=Path, metavar="DIR", help="write result.json, report.html and report.md there"
+        "--report-dir",
+        metavar="PLACE",
+        help="write result.json, report.html and report.md to a folder, or to s3://BUCKET/PREFIX with the key pair in "
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     )
-    group.add_argument("--baseline", type=Path, metavar="DIR", help="compare with the run whose --report-dir this was")
+    group.add_argument("--baseline", metavar="PLACE", help="compare with the run whose --report-dir this was")
+    group.add_argument("--s3-endpoint", metavar="URL", help="of a server that speaks S3's API; default: AWS's own")
+    group.add_argument("--s3-region", metavar="NAME", help=f"that requests to it are signed for ({DEFAULT_REGION})")
     group.add_argument("--last-word", type=Path, metavar="FILE", help="write verdict and figures in 4 KiB")
     group.add_argument(
         "--progress", choices=("text", "json"), default="text", help="lines of JSON tell a program how far it is (text)"
@@ -168,6 +174,12 @@ def check(options: argparse.Namespace) -> None:
         )
     _check_workload(options)
     _check_judge(options)
+    in_buckets = any(is_bucket(text or "") for text in (options.report_dir, options.baseline))
+    for name in ("s3_endpoint", "s3_region"):
+        if getattr(options, name) is not None and not in_buckets:
+            raise ValueError(
+                f"{_flag(name)} {getattr(options, name)} needs --report-dir or --baseline s3://BUCKET/PREFIX"
+            )
 
 
 def _check_workload(options: argparse.Namespace) -> None:

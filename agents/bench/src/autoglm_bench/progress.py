@@ -43,22 +43,24 @@ def shower(stream: TextIO, form: str = "text") -> tuple[OnProgress, float, Calla
 
 def json_line(progress: Progress) -> str:
     """Return the progress as a line of JSON, of which controllers read the newest. Pure."""
-    done = min(1.0, progress.seconds / progress.planned) if progress.planned else 0.0
-    told: dict[str, Any] = {"percent": int(100 * done), "failed": progress.failed}
-    if progress.ttfts:
-        told["ttftP99"] = f"{percentile(sorted(progress.ttfts), 99) * _MILLI:.0f}ms"
+    told: dict[str, Any] = {"percent": int(100 * progress.share), "failed": progress.failed}
+    for name, values in (("ttftP99", progress.ttfts), ("itlP99", progress.itls)):
+        if values:
+            told[name] = f"{percentile(sorted(values), 99) * _MILLI:.0f}ms"
+    if progress.bracket:
+        told["search"] = progress.bracket
     return json.dumps({"progress": told})
 
 
 def line(progress: Progress) -> str:
     """Return the progress in one line. Pure."""
-    done = min(1.0, progress.seconds / progress.planned) if progress.planned else 0.0
-    bar = "#" * round(done * _BAR)
+    bar = "#" * round(progress.share * _BAR)
+    phase = "  ".join(filter(None, (progress.phase, progress.bracket)))
     ttfts = sorted(progress.ttfts)
     p99 = milliseconds(percentile(ttfts, 99)) if ttfts else "-"
     pace = progress.tokens / progress.interval if progress.interval > 0 else 0.0
     return (
-        f"[{bar:<{_BAR}}] {progress.seconds:.0f} s  {progress.phase}  sent {progress.sent}  "
+        f"[{bar:<{_BAR}}] {progress.seconds:.0f} s  {phase}  sent {progress.sent}  "
         f"in flight {progress.in_flight}  failed {progress.failed}  late {progress.late}  {pace:.0f} tok/s  "
         f"TTFT P99 {p99}"
     )

@@ -9,11 +9,12 @@ from autoglm_operator.decide.benchmark import BenchmarkPlan, newest
 from autoglm_operator.decide.health import STALLED, Notice, Verdict
 from autoglm_operator.decide.reasons import Reason
 from autoglm_operator.errors import ReconcileError, Waiting
-from autoglm_operator.observe.benchmark import ObservedBenchmark, Run
+from autoglm_operator.observe.benchmark import ObservedBenchmark, Run, Summary
 
 COMPLETE: Final = "Complete"
 OBJECTIVE_MET: Final = "ObjectiveMet"
 REGRESSION: Final = "Regression"
+REPORT_WRITTEN: Final = "ReportWritten"
 _SILENT: Final = "it left no last word"
 
 
@@ -39,21 +40,43 @@ class BenchmarkHealth:
 def judge_benchmark(observed: ObservedBenchmark, plan: BenchmarkPlan) -> BenchmarkHealth:
     """Return how the benchmark is."""
     run = newest(observed, plan)
+    if settled := _settled(observed, plan, run):
+        return BenchmarkHealth(settled)
     ended = [item for item in observed.runs if item.ended is not None]
     latest = ended[-1] if ended else None
-    last = _last_run(plan, latest) if latest is not None else None
+    last = _last_run(observed, plan, latest) if latest is not None else None
     under_way = run is not None and run.ended is None
-    verdicts = [_complete(observed, plan, run), _stalled(run)]
+    verdicts = [_complete(plan, run), _stalled(run)]
     verdicts.append(_objective(plan, run))
     if plan.spec.baseline is not None:
         verdicts.append(_regression(run))
+    if plan.reports is not None:
+        verdicts.append(_report(plan, run))
     return BenchmarkHealth(
         tuple(verdicts),
         job=run.job if run is not None and under_way else "",
-        progress=(observed.progress or Progress(percent=0)) if under_way else None,
+        progress=_progress(observed, run) if run is not None and under_way else None,
         last=last,
         notices=_notices(observed, latest),
     )
+
+
+def _settled(observed: ObservedBenchmark, plan: BenchmarkPlan, run: Run | None) -> tuple[Verdict, ...]:
+    """Return what was said of a run whose pod or Job is gone, and its last word with it; empty if nothing was."""
+    last = observed.benchmark.status.get("lastRun") or {}
+    conditions = observed.benchmark.conditions
+    lost = run is None or (run.ended is not None and run.summary is None and not run.pod)
+    if not lost or last.get("job") != (plan.job if run is None else run.job) or COMPLETE not in conditions:
+        return ()
+    return tuple(Verdict(one.type, one.status, one.reason, one.message) for one in conditions.values())
+
+
+def _progress(observed: ObservedBenchmark, run: Run) -> Progress:
+    """Return how far a run is: what was told last, where its log tells nothing."""
+    status = observed.benchmark.status
+    if observed.progress is None and status.get("job") == run.job and status.get("progress"):
+        return Progress.model_validate(status["progress"])
+    return observed.progress or Progress(percent=0)
 
 
 def refused_benchmark(error: ReconcileError) -> BenchmarkHealth:
@@ -67,9 +90,9 @@ def refused_benchmark(error: ReconcileError) -> BenchmarkHealth:
     return BenchmarkHealth((Verdict(COMPLETE, "False", error.reason, str(error)), stalled))
 
 
-def _complete(observed: ObservedBenchmark, plan: BenchmarkPlan, run: Run | None) -> Verdict:
+def _complete(plan: BenchmarkPlan, run: Run | None) -> Verdict:
     if run is None:
-        return _not_there(observed, plan)
+        return _not_there(plan)
     if run.ended is None:
         return _under_way(plan, run)
     if run.summary is None:
@@ -79,13 +102,7 @@ def _complete(observed: ObservedBenchmark, plan: BenchmarkPlan, run: Run | None)
     return Verdict(COMPLETE, "False" if run.summary.partial else "True", reason, run.summary.verdict)
 
 
-def _not_there(observed: ObservedBenchmark, plan: BenchmarkPlan) -> Verdict:
-    last = observed.benchmark.status.get("lastRun") or {}
-    if last.get("job") == plan.job:
-        # Its Job was removed since, which takes nothing from the result.
-        partial = bool(last.get("partial"))
-        reason = Reason.RUN_PARTIAL if partial else Reason.RUN_FINISHED
-        return Verdict(COMPLETE, "False" if partial else "True", reason, str(last.get("verdict", "")))
+def _not_there(plan: BenchmarkPlan) -> Verdict:
     if plan.spec.schedule is not None:
         return Verdict(COMPLETE, "False", Reason.SCHEDULED, f"waits for its schedule, {plan.spec.schedule} (UTC)")
     return Verdict(COMPLETE, "False", Reason.RUN_STARTING, f"Job {plan.job} is being made")
@@ -94,6 +111,8 @@ def _not_there(observed: ObservedBenchmark, plan: BenchmarkPlan) -> Verdict:
 def _under_way(plan: BenchmarkPlan, run: Run) -> Verdict:
     if run.running:
         return Verdict(COMPLETE, "False", Reason.RUNNING, f"Job {run.job} sends requests to {plan.url}")
+    if run.exited:
+        return Verdict(COMPLETE, "False", Reason.RUNNING, f"Job {run.job} has sent its requests and is about to end")
     because = f": {run.words}" if run.words else ""
     return Verdict(COMPLETE, "False", Reason.RUN_STARTING, f"the pod of Job {run.job} is starting{because}")
 
@@ -107,20 +126,32 @@ def _stalled(run: Run | None) -> Verdict:
 
 
 def _objective(plan: BenchmarkPlan, run: Run | None) -> Verdict:
+    summary = _summary(run)
+    if summary is not None and summary.met is not None and not summary.partial:
+        reason = Reason.OBJECTIVE_HELD if summary.met else Reason.OBJECTIVE_MISSED
+        return Verdict(OBJECTIVE_MET, str(summary.met), reason, summary.verdict)
     if not plan.objective:
         return Verdict(OBJECTIVE_MET, "Unknown", Reason.NO_OBJECTIVE, "there is no objective to hold")
-    summary = run.summary if run is not None and run.ended is not None else None
-    if summary is None:
-        return Verdict(OBJECTIVE_MET, "Unknown", Reason.NO_RESULT, "no result yet")
-    if summary.met is None or summary.partial:
-        return Verdict(OBJECTIVE_MET, "Unknown", Reason.NO_RESULT, summary.verdict)
-    if summary.met:
-        return Verdict(OBJECTIVE_MET, "True", Reason.OBJECTIVE_HELD, summary.verdict)
-    return Verdict(OBJECTIVE_MET, "False", Reason.OBJECTIVE_MISSED, summary.verdict)
+    return Verdict(OBJECTIVE_MET, "Unknown", Reason.NO_RESULT, summary.verdict if summary else "no result yet")
+
+
+def _summary(run: Run | None) -> Summary | None:
+    """Return the last word of a run that has ended."""
+    return run.summary if run is not None and run.ended is not None else None
+
+
+def _report(plan: BenchmarkPlan, run: Run | None) -> Verdict:
+    summary = _summary(run)
+    if run is None or summary is None:
+        return Verdict(REPORT_WRITTEN, "Unknown", Reason.NO_RESULT, "no result yet")
+    if summary.report:
+        return Verdict(REPORT_WRITTEN, "True", Reason.REPORT_WRITTEN, f"the report is at {plan.report_of(run.job)}")
+    why = f"{summary.unwritten or 'the run did not say why'}; the figures in status.lastRun are whole"
+    return Verdict(REPORT_WRITTEN, "False", Reason.REPORT_NOT_WRITTEN, why)
 
 
 def _regression(run: Run | None) -> Verdict:
-    summary = run.summary if run is not None and run.ended is not None else None
+    summary = _summary(run)
     if summary is None or summary.regression is None:
         why = (summary.comparison if summary else "") or "nothing was compared yet"
         return Verdict(REGRESSION, "Unknown", Reason.NO_RESULT, why)
@@ -129,10 +160,8 @@ def _regression(run: Run | None) -> Verdict:
     return Verdict(REGRESSION, status, reason, summary.comparison)
 
 
-def _last_run(plan: BenchmarkPlan, run: Run) -> dict[str, Any]:
+def _last_run(observed: ObservedBenchmark, plan: BenchmarkPlan, run: Run) -> dict[str, Any]:
     summary = run.summary
-    claim = plan.spec.report.pvc
-    written = summary is not None and summary.report
     last: dict[str, Any] = {
         "job": run.job,
         "ended": datetime.fromtimestamp(run.ended or 0.0, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -144,9 +173,12 @@ def _last_run(plan: BenchmarkPlan, run: Run) -> dict[str, Any]:
         last["comparison"] = summary.comparison
     if summary and summary.sequence:
         last["sequence"] = summary.sequence
-    if claim is not None and written:
-        folder = f"{claim.path}/" if claim.path else ""
-        last["report"] = f"{claim.claim_name}:{folder}{run.job}"
+    known = observed.benchmark.status.get("lastRun") or {}
+    if summary and summary.report and run.asked == plan.asked:
+        last["report"] = plan.report_of(run.job)
+    elif known.get("job") == run.job and "report" in known:
+        # Where an older spec had it written.
+        last["report"] = known["report"]
     return last
 
 
@@ -157,4 +189,7 @@ def _notices(observed: ObservedBenchmark, run: Run | None) -> tuple[Notice, ...]
         return (Notice("Warning", Reason.RUN_FAILED, f"Job {run.job} gave no result: {run.words}"),)
     kind = "Warning" if run.summary.partial or run.summary.met is False else "Normal"
     reason = Reason.RUN_PARTIAL if run.summary.partial else Reason.RUN_FINISHED
-    return (Notice(kind, reason, run.summary.verdict),)
+    told = Notice(kind, reason, run.summary.verdict)
+    if not run.summary.unwritten:
+        return (told,)
+    return told, Notice("Warning", Reason.REPORT_NOT_WRITTEN, run.summary.unwritten)

@@ -11,7 +11,7 @@ from autoglm_operator.api import names
 from autoglm_operator.api.benchmark_status import Progress, ResultRow
 from autoglm_operator.api.status import Condition
 from autoglm_operator.api.v1alpha1.benchmark import BenchmarkSpec
-from autoglm_operator.observe.pod import Pod, seconds
+from autoglm_operator.observe.pod import Exit, Pod, seconds
 
 Document = dict[str, Any]
 
@@ -27,6 +27,8 @@ JOB_LABEL: Final = "batch.kubernetes.io/job-name"
 EXIT_REFUSED: Final = 2
 _MOST_ROWS: Final = 64
 _SHOWN: Final = 600
+#: How a line of a run's log begins that tells its progress.
+_PROGRESS: Final = '{"progress"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class Summary:
         regression: whether it is worse than the baseline; `None` if that was not compared.
         sequence: hash of the requests that were sent.
         report: whether its full report was written.
+        unwritten: why not; empty if it was, or none was asked for.
     """
 
     verdict: str
@@ -97,6 +100,7 @@ class Summary:
     regression: bool | None = None
     sequence: str = ""
     report: bool = False
+    unwritten: str = ""
     rows: tuple[ResultRow, ...] = ()
 
     @classmethod
@@ -115,6 +119,7 @@ class Summary:
                 regression=_truth(found.get("regression")),
                 sequence=str(found.get("sequence") or "")[:80],
                 report=found.get("report") is True,
+                unwritten=str(found.get("unwritten") or "")[:_SHOWN],
                 rows=rows,
             )
         except (ValueError, TypeError, KeyError, RecursionError):
@@ -137,6 +142,7 @@ class Run:
         summary: its last word; `None` if it left none.
         words: what the container left instead of a summary, or why its pod does not run; empty if nothing.
         running: whether its container runs now.
+        exited: whether it ran, and has ended.
         pod: name of its newest pod; empty if it has none.
     """
 
@@ -148,6 +154,7 @@ class Run:
     summary: Summary | None = None
     words: str = ""
     running: bool = False
+    exited: bool = False
     pod: str = ""
 
     @classmethod
@@ -156,8 +163,8 @@ class Run:
         meta, conditions = job["metadata"], (job.get("status") or {}).get("conditions") or []
         over = next((i for i in conditions if i["type"] in {"Complete", "Failed"} and i["status"] == "True"), None)
         container = next((item for item in pod.containers if item.name == BENCH_CONTAINER), None) if pod else None
-        said = container.last_exit.message.strip() if container and container.last_exit else ""
-        summary = Summary.parse(said)
+        exit_ = container.last_exit if container else None
+        summary = Summary.parse(exit_.message) if exit_ else None
         return cls(
             job=meta["name"],
             asked=str((meta.get("annotations") or {}).get(ANNOTATION_RUN, "")),
@@ -165,21 +172,31 @@ class Run:
             ended=None if over is None else (seconds(over.get("lastTransitionTime")) or 0.0),
             succeeded=over is not None and over["type"] == "Complete",
             summary=summary,
-            words="" if summary else _words(said, pod, over),
+            words="" if summary else _words(exit_, pod, over),
             running=container is not None and container.running_since is not None,
+            exited=exit_ is not None,
             pod=pod.name if pod else "",
         )
 
 
-def _words(said: str, pod: Pod | None, over: Document | None) -> str:
-    if said:
-        return said[-_SHOWN:]
+def _words(exit_: Exit | None, pod: Pod | None, over: Document | None) -> str:
+    if exit_ is not None:
+        return _last_words(exit_)[-_SHOWN:]
     if pod is not None and pod.unschedulable is not None:
         return f"no node takes its pod: {pod.unschedulable}"
     for container in pod.containers if pod else ():
         if container.waiting and container.waiting not in {"ContainerCreating", "PodInitializing"}:
             return f"{container.waiting}: {container.waiting_message}"[:_SHOWN]
     return str((over or {}).get("message") or "")[:_SHOWN]
+
+
+def _last_words(exit_: Exit) -> str:
+    """Return what a container left without a summary: the end of its log but for its progress, and how it ended."""
+    lines = (line for line in exit_.message.strip().splitlines() if not line.startswith(_PROGRESS))
+    said = "\n".join(lines)
+    if said and exit_.reason in {"", "Error", "Completed"}:
+        return said
+    return ": ".join(filter(None, (f"its container ended with {exit_.reason or 'no reason'} ({exit_.code})", said)))
 
 
 def progress_in(log: str) -> Progress | None:

@@ -7,7 +7,14 @@ from typing import Any, Final
 from autoglm_operator.api import names
 from autoglm_operator.kube.client import Client, Document
 from autoglm_operator.kube.reflector import Key, Reflector
-from autoglm_operator.observe.benchmark import JOB_LABEL, LABEL_BENCHMARK, Benchmark, ObservedBenchmark, Run
+from autoglm_operator.observe.benchmark import (
+    BENCH_CONTAINER,
+    JOB_LABEL,
+    LABEL_BENCHMARK,
+    Benchmark,
+    ObservedBenchmark,
+    Run,
+)
 from autoglm_operator.observe.caches import Caches
 from autoglm_operator.observe.pod import Pod
 from autoglm_operator.observe.world import ChildRef, child_ref
@@ -15,11 +22,11 @@ from autoglm_operator.observe.world import ChildRef, child_ref
 Enqueue = Callable[[Key], None]
 
 #: Kinds of children of a benchmark.
-CHILD_KINDS: Final = (("batch/v1", "Job"), ("batch/v1", "CronJob"))
+CHILD_KINDS: Final = (("batch/v1", "Job"), ("batch/v1", "CronJob"), ("networking.k8s.io/v1", "NetworkPolicy"))
 
 
 class BenchmarkCaches:
-    """Reflectors of benchmarks, Jobs, CronJobs and their pods.
+    """Reflectors of benchmarks, their Jobs, CronJobs and NetworkPolicies, and their pods.
 
     Args:
         client: asks the API server.
@@ -53,6 +60,8 @@ class BenchmarkCaches:
         self._pods = Reflector(
             client, "v1", "Pod", scopes, label_selector=LABEL_BENCHMARK, keep=_kept, on_change=self._pod_changed
         )
+        #: Pods that are gone, with the last word that they left, for as long as their Jobs are there.
+        self._gone: dict[Key, Pod] = {}
         self.reflectors = [self._benchmarks, *self._children.values(), self._pods]
 
     @property
@@ -107,7 +116,7 @@ class BenchmarkCaches:
     def _newest_pod(self, namespace: str, job: Document) -> Pod | None:
         name = job["metadata"]["name"]
         pods = [pod for (where, _), (_, of, pod) in self._pods.items.items() if (where, of) == (namespace, name)]
-        return max(pods, key=lambda pod: pod.created or 0.0, default=None)
+        return max(pods, key=lambda pod: pod.created or 0.0, default=self._gone.get((namespace, name)))
 
     def _benchmark_changed(self, key: Key, *_: Document | None) -> None:
         self._enqueue(key)
@@ -118,14 +127,24 @@ class BenchmarkCaches:
                 self._enqueue(other)
 
     def _child_changed(self, key: Key, old: Document | None, new: Document | None) -> None:
+        if old is not None and new is None:
+            self._gone.pop(key, None)
         for document in (old, new):
             if document is not None:
                 self._enqueue((key[0], document["metadata"]["labels"][LABEL_BENCHMARK]))
 
     def _pod_changed(self, key: Key, old: Any, new: Any) -> None:
+        if old is not None and new is None:
+            self._remember(key[0], old[1], old[2])
         for kept in (old, new):
             if kept is not None:
                 self._enqueue((key[0], kept[0]))
+
+    def _remember(self, namespace: str, job: str, pod: Pod) -> None:
+        """Keep a pod that was removed after its run, as one that is deleted in mid-run is: it has the last word."""
+        exited = any(one.name == BENCH_CONTAINER and one.last_exit for one in pod.containers)
+        if exited and (namespace, job) in self._children["Job"].items:
+            self._gone[namespace, job] = pod
 
 
 def _controller(document: Document) -> str | None:

@@ -37,12 +37,14 @@ _PROFILES: Final = {
     ProfileType.FIND_LIMIT: "find-limit",
 }
 _LEAST_STEPS: Final = 2
+#: Keys of the Secret of a bucket, which the program reads under the same names, and whether it can do without.
+_BUCKET_KEYS: Final = {"AWS_ACCESS_KEY_ID": False, "AWS_SECRET_ACCESS_KEY": False, "AWS_SESSION_TOKEN": True}
 
 
 def benchmark_child(benchmark: Benchmark, plan: BenchmarkPlan, images: Images) -> dict[str, Any]:
     """Return the CronJob of a benchmark with a schedule, else its Job."""
     job = _job_spec(benchmark, plan, images)
-    meta = _metadata(benchmark)
+    meta = benchmark_metadata(benchmark)
     notes = {ANNOTATION_RUN: plan.asked}
     if plan.spec.schedule is None:
         return {
@@ -78,7 +80,8 @@ def labels(name: str) -> dict[str, str]:
     }
 
 
-def _metadata(benchmark: Benchmark) -> dict[str, Any]:
+def benchmark_metadata(benchmark: Benchmark) -> dict[str, Any]:
+    """Return the metadata of a child: named after its owner and removed with it."""
     owner = {
         "apiVersion": names.API_VERSION,
         "kind": names.BENCHMARK.kind,
@@ -114,7 +117,7 @@ def _pod(plan: BenchmarkPlan, images: Images) -> dict[str, Any]:
         "image": images.bench,
         "imagePullPolicy": images.pull_policy,
         "args": arguments(plan),
-        "env": [{"name": "JOB_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": _JOB_NAME}}}],
+        "env": _environment(plan.spec),
         "resources": {"requests": {"cpu": "500m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
         "securityContext": CONTAINER_SECURITY,
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -139,12 +142,30 @@ def arguments(plan: BenchmarkPlan) -> list[str]:
     words += [f"--metrics-url=http://{address}:{names.ENGINE_PORT}/metrics" for address in plan.engines]
     words += [f"--agent-url=http://{address}:{names.AGENT_PORT}/state" for address in plan.engines]
     words += [f"--last-word={LAST_WORD}", "--progress=json", "--output=table"]
-    if spec.report.pvc is not None:
-        folder = f"{REPORTS_PATH}/{spec.report.pvc.path}" if spec.report.pvc.path else REPORTS_PATH
-        # The kubelet fills in the name: each run of a schedule has another.
-        words.append(f"--report-dir={folder}/$(JOB_NAME)")
-        words += [f"--baseline={REPORTS_PATH}/{plan.baseline}"] if plan.baseline else []
+    if plan.reports is None:
+        return words
+    # The kubelet fills in the name: each run of a schedule has another.
+    words.append(f"--report-dir={_place(plan, plan.reports)}/$(JOB_NAME)")
+    words += [f"--baseline={_place(plan, plan.baseline)}"] if plan.baseline else []
+    if (bucket := spec.report.s3) is not None:
+        words.append(f"--s3-region={bucket.region}")
+        words += [f"--s3-endpoint={bucket.endpoint}"] if bucket.endpoint else []
     return words
+
+
+def _place(plan: BenchmarkPlan, folder: str) -> str:
+    """Return a place as the pod sees it."""
+    return folder if plan.spec.report.s3 else "/".join(filter(None, (REPORTS_PATH, folder)))
+
+
+def _environment(spec: BenchmarkSpec) -> list[dict[str, Any]]:
+    made = [{"name": "JOB_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": _JOB_NAME}}}]
+    if spec.report.s3 is not None:
+        secret = spec.report.s3.credentials_secret_ref.name
+        for name, optional in _BUCKET_KEYS.items():
+            reference: dict[str, Any] = {"name": secret, "key": name} | ({"optional": True} if optional else {})
+            made.append({"name": name, "valueFrom": {"secretKeyRef": reference}})
+    return made
 
 
 def _profile(profile: Profile, duration: float) -> list[str]:

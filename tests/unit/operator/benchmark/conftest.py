@@ -6,6 +6,8 @@ from autoglm_operator.observe.pod import Pod
 NOW = 1_800_000_000.0
 POISSON = {"type": "Poisson", "rate": 2.5}
 PVC = {"pvc": {"claimName": "reports", "path": "glm"}}
+BUCKET = {"bucket": "runs", "prefix": "glm", "credentialsSecretRef": {"name": "keys"}}
+S3 = {"s3": BUCKET}
 
 
 def benchmark_document(name="load", status=None, annotations=None, **spec):

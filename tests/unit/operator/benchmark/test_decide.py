@@ -1,6 +1,9 @@
 import pytest
-from tests.unit.operator.benchmark.conftest import PVC, benchmark_document, deployment_document, run
+from tests.unit.operator.benchmark.conftest import BUCKET, PVC, S3, benchmark_document, deployment_document, run
 
+from autoglm_bench.drive import _DRAIN_OF_LIMIT, _LEAST_DRAIN
+from autoglm_bench.load.plan import Search
+from autoglm_bench.load.search import Trial, most_left
 from autoglm_operator.decide.benchmark import newest, plan_benchmark, run_hash
 from autoglm_operator.decide.reasons import Reason
 from autoglm_operator.errors import Terminal, Waiting
@@ -76,9 +79,24 @@ def test_other_annotations_are_no_other_run():
     assert run_hash(plain) == run_hash(noted)
 
 
-def before(claim="reports", report="reports:glm/before-1"):
+def test_an_ended_run_does_not_need_its_target_or_baseline_any_more(observe):
+    changes = {"report": PVC, "baseline": {"name": "before"}, "objective": {"ttftP99": "1s"}}
+    asked = plan_benchmark(observe(before=before(), **changes)).asked
+    plan = plan_benchmark(observe([run(asked, "x", "Failed")], deployment=None, engines=(), **changes))
+    assert (plan.start, plan.url, plan.baseline) == (False, "http://phone.team.svc:8000/v1", "")
+
+
+def test_a_search_has_time_for_the_last_answers_of_every_trial(observe):
+    limit = {"type": "FindLimit", "rate": 1, "peakRate": 8}
+    short, long = (plan_benchmark(observe(profile=limit, objective={"ttftP99": given})) for given in ("1s", "60s"))
+    trials = 1 + most_left(Search(1, 8, 120), [Trial(1, held=True, reason="")])
+    assert short.deadline >= trials * (120 + _LEAST_DRAIN)
+    assert long.deadline >= trials * (120 + _DRAIN_OF_LIMIT * 60)
+
+
+def before(claim="reports", report="reports:glm/before-1", kept=None):
     status = {"lastRun": {"job": "before-1", "report": report}} if report else {}
-    return Benchmark.parse(benchmark_document("before", status, report={"pvc": {"claimName": claim}}))
+    return Benchmark.parse(benchmark_document("before", status, report=kept or {"pvc": {"claimName": claim}}))
 
 
 def test_a_baseline_is_a_folder_on_the_same_claim(observe):
@@ -91,6 +109,7 @@ def test_a_baseline_is_a_folder_on_the_same_claim(observe):
     [
         (None, Waiting, "does not exist"),
         (before(report=""), Waiting, "has no report yet"),
+        (before(report="s3://runs/before-1"), Waiting, "its next one is waited for"),
         (before(claim="other"), Terminal, "claim other"),
     ],
 )
@@ -98,6 +117,38 @@ def test_a_baseline_that_cannot_be_read(observe, found, kind, words):
     error = refusal(observe(before=found, report=PVC, baseline={"name": "before"}))
     assert type(error) is kind
     assert words in str(error)
+
+
+def test_a_baseline_in_the_same_bucket_is_named_whole(observe):
+    where = "s3://runs/glm/team/before/before-1"
+    plan = plan_benchmark(observe(before=before(report=where, kept=S3), report=S3, baseline={"name": "before"}))
+    assert plan.baseline == where
+    assert plan.reports == "s3://runs/glm/team/load"
+    assert plan.report_of("load-1") == "s3://runs/glm/team/load/load-1"
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {"pvc": {"claimName": "reports"}},
+        {"s3": BUCKET | {"bucket": "other"}},
+        {"s3": BUCKET | {"endpoint": "https://elsewhere"}},
+        {"s3": BUCKET | {"region": "eu-west-1"}},
+    ],
+)
+def test_a_baseline_kept_elsewhere_cannot_be_read_with_our_keys(observe, kept):
+    error = refusal(observe(before=before(kept=kept), report=S3, baseline={"name": "before"}))
+    assert (type(error), error.reason) == (Terminal, Reason.BASELINE_NOT_FOUND)
+    assert "in bucket runs of AWS, us-east-1" in str(error)
+
+
+def test_a_benchmark_that_is_its_own_baseline_begins_without_one(observe):
+    own = {"report": PVC, "baseline": {"name": "load"}, "schedule": "0 3 * * *"}
+    first = observe(before=Benchmark.parse(benchmark_document(**own)), **own)
+    assert plan_benchmark(first).baseline == ""
+    status = {"lastRun": {"job": "load-1", "report": "reports:glm/load-1"}}
+    second = observe(before=Benchmark.parse(benchmark_document(status=status, **own)), status=status, **own)
+    assert plan_benchmark(second).baseline == "glm/load-1"
 
 
 def test_a_schedule_starts_nothing_by_itself_and_follows_its_newest_run(observe):

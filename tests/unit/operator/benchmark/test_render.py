@@ -1,9 +1,12 @@
 import pytest
-from tests.unit.operator.benchmark.conftest import PVC
+from tests.unit.operator.benchmark.conftest import BUCKET, PVC, S3
 
 from autoglm_bench import options as flags
+from autoglm_bench.places import ACCESS_KEY, SECRET_KEY, SESSION_TOKEN
+from autoglm_operator.api import names
 from autoglm_operator.decide.benchmark import plan_benchmark
 from autoglm_operator.render.benchmark import arguments, benchmark_child
+from autoglm_operator.render.benchmark_network import benchmark_network_policy
 from autoglm_operator.settings import Images
 
 FILE = {"claimName": "files", "path": "a/b.jsonl"}
@@ -84,3 +87,56 @@ def test_a_pod_of_the_restricted_kind_without_a_token(observe):
     assert pod["automountServiceAccountToken"] is False
     assert pod["securityContext"]["runAsNonRoot"]
     assert pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"]
+
+
+def test_reports_in_a_bucket_need_no_claim_and_keys_come_from_the_secret(observe):
+    observed = observe(report={"s3": BUCKET | {"endpoint": "https://s3.example", "region": "eu-west-1"}})
+    plan = plan_benchmark(observed)
+    options = parsed(plan)
+    assert options.report_dir == "s3://runs/glm/team/load/$(JOB_NAME)"
+    assert (options.s3_endpoint, options.s3_region) == ("https://s3.example", "eu-west-1")
+    pod = benchmark_child(observed.benchmark, plan, Images())["spec"]["template"]["spec"]
+    assert [volume["name"] for volume in pod["volumes"]] == ["tmp"]
+    given = {item["name"]: item["valueFrom"].get("secretKeyRef") for item in pod["containers"][0]["env"]}
+    assert {name for name, reference in given.items() if reference} == {ACCESS_KEY, SECRET_KEY, SESSION_TOKEN}
+    assert given[SESSION_TOKEN] == {"name": "keys", "key": SESSION_TOKEN, "optional": True}
+    assert "optional" not in given[SECRET_KEY]
+
+
+def egress(observe, **spec):
+    observed = observe(**spec)
+    return benchmark_network_policy(observed.benchmark, observed.benchmark.spec)["spec"]["egress"]
+
+
+def test_pods_may_talk_to_their_target_and_a_name_server_only(observe):
+    dns, target = egress(observe)
+    assert {port["port"] for port in dns["ports"]} == {53}
+    assert target["to"] == [{"podSelector": {"matchLabels": names.pod_selector("phone")}}]
+    assert [port["port"] for port in target["ports"]] == [8000, 9410]
+    _, service = egress(observe, target={"serviceRef": {"name": "s", "port": 1, "model": "a"}})
+    assert service == {"to": [{"podSelector": {}}]}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"), [(None, 443), ("https://s3.example", 443), ("https://s3.example:9000/x", 9000)]
+)
+def test_a_bucket_outside_opens_its_port_and_not_the_clouds_keys(observe, endpoint, port):
+    changes = {"endpoint": endpoint} if endpoint else {}
+    *_, bucket = egress(observe, report={"s3": BUCKET | changes})
+    assert [item["port"] for item in bucket["ports"]] == [port]
+    assert "169.254.0.0/16" in bucket["to"][0]["ipBlock"]["except"]
+
+
+def test_a_bucket_inside_opens_its_namespace(observe):
+    *_, bucket = egress(observe, report={"s3": BUCKET | {"endpoint": "http://minio.storage.svc.cluster.local:9000"}})
+    assert bucket == {"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "storage"}}}]}
+
+
+def test_the_policy_is_about_the_pods_of_the_run_and_takes_no_deployments_name(observe):
+    observed = observe(report=S3)
+    policy = benchmark_network_policy(observed.benchmark, observed.benchmark.spec)
+    job = benchmark_child(observed.benchmark, plan_benchmark(observed), Images())
+    labels = job["spec"]["template"]["metadata"]["labels"]
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+    assert policy["metadata"]["name"] == "load.benchmark"
+    assert policy["metadata"]["ownerReferences"] == job["metadata"]["ownerReferences"]

@@ -11,6 +11,9 @@ from autoglm_bench.figures.stats import percentile
 #: quantity in the samples → what it is called.
 QUANTITIES: Final = {"ttft": "TTFT", "itl": "ITL", "duration": "E2E"}
 PERCENTILES: Final = (50, 99)
+FAILURES: Final = "failures"
+#: What a search finds, in requests a second; the one figure of which more is better.
+LIMIT: Final = "limit"
 #: Probability of at least one difference being seen where there is none, over all tests together.
 _ALPHA: Final = 0.05
 #: Two for each quantity, and one for failures.
@@ -27,7 +30,7 @@ class Change:
 
     Attributes:
         name: such as `TTFT P99`.
-        a, b: the figure in each run; seconds, or a share for failures.
+        a, b: the figure in each run; seconds, a share for failures, or requests a second for the limit of a search.
         low, high: interval of B over A; `None` where it is not known.
         seen: whether there is a difference; `None` if there is too little to tell.
         note: how it was told.
@@ -50,8 +53,8 @@ class Change:
 
     @property
     def worse(self) -> bool:
-        """Whether there is a difference, and B is the slower or fails more often."""
-        return bool(self.seen) and self.b > self.a
+        """Whether there is a difference, and B is the slower, fails more often, or holds less."""
+        return bool(self.seen) and (self.b < self.a if self.name == LIMIT else self.b > self.a)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,25 +75,34 @@ class Comparison:
         return any(change.worse for change in self.changes)
 
     @property
+    def conclusive(self) -> bool:
+        """Whether there was enough to tell a difference of more than failures, or there is one."""
+        return self.worse or any(change.seen is not None for change in self.changes if change.name != FAILURES)
+
+    @property
     def sentence(self) -> str:
         """The result in one sentence."""
         seen = [change for change in self.changes if change.seen]
         if seen:
             return "; ".join(f"B's {change.name} is {_percent(change)}" for change in seen)
-        if all(change.seen is None for change in self.changes if change.name.split()[0] in QUANTITIES.values()):
+        if not self.conclusive:
             return "too few requests to tell a difference"
         return "no difference seen"
 
 
 def _percent(change: Change) -> str:
-    if change.name == "failures":
+    if change.name == LIMIT:
+        return f"{change.b:.4g} instead of {change.a:.4g} requests/s"
+    if change.name == FAILURES:
         return f"{100 * change.b:.3g} % instead of {100 * change.a:.3g} %"
     direction = "higher" if change.b > change.a else "lower"
     return f"{100 * abs(change.ratio - 1):.1f} % {direction}"
 
 
 def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> Comparison:
-    """Compare two results, A the baseline."""
+    """Compare two results, A the baseline; of two searches what they found, not what it took to find it."""
+    if a.get("search") and b.get("search"):
+        return Comparison([_limits(a["search"], b["search"])], warnings(a, b))
     changes: list[Change] = []
     for quantity, name in QUANTITIES.items():
         first, second = values(a, quantity), values(b, quantity)
@@ -129,10 +141,25 @@ def _tail(name: str, a: Sequence[float], b: Sequence[float]) -> Change:
     return Change(f"{name} P99", first, second, low, high, seen, "bootstrap over batches")
 
 
+def _limits(a: Mapping[str, Any], b: Mapping[str, Any]) -> Change:
+    """Return the change of the limit: seen where the brackets that the searches ended with do not meet."""
+    (good_a, bad_a), (good_b, bad_b) = _bracket(a), _bracket(b)
+    low = good_b / bad_a if bad_a is not None else None
+    high = bad_b / good_a if bad_b is not None and good_a else None
+    seen = (bad_a is not None and good_b >= bad_a) or (bad_b is not None and good_a >= bad_b)
+    return Change(LIMIT, good_a, good_b, low, high, seen, "brackets of the searches")
+
+
+def _bracket(search: Mapping[str, Any]) -> tuple[float, float | None]:
+    """Return the limit, 0 if nothing held, and the lowest rate that failed; `None` if all held."""
+    failed = [trial["rate"] for trial in search["trials"] if not trial["held"]]
+    return search["limit"] or 0.0, min(failed, default=None)
+
+
 def _failures(a: Mapping[str, Any], b: Mapping[str, Any]) -> Change:
     p = fisher(a["failed"], a["requests"], b["failed"], b["requests"])
     first, second = (run["failed"] / run["requests"] if run["requests"] else 0.0 for run in (a, b))
-    return Change("failures", first, second, None, None, p < _ALPHA / _TESTS, f"Fisher's exact test, p = {p:.2g}")
+    return Change(FAILURES, first, second, None, None, p < _ALPHA / _TESTS, f"Fisher's exact test, p = {p:.2g}")
 
 
 def warnings(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:

@@ -82,7 +82,7 @@ class Plan:
     def trial(self, number: int, rate: float) -> "Plan":
         """Return the plan of one trial of a search: random arrivals at one rate."""
         assert self.search is not None  # noqa: S101  a plan without a search has no trials
-        name = f"trial {number}: {rate:g}/s"
+        name = f"trial {number}: {rate:.4g}/s"
         phase = Phase(name, rate, self.search.seconds, Arrivals.POISSON)
         return replace(self, phases=(phase,), search=None, seed=self.seed + number)
 

@@ -13,6 +13,14 @@ def facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield name, text
 
 
+def objective_met(document: Mapping[str, Any]) -> bool | None:
+    """Return whether a run held its objective, for a search at any rate; `None` where there is none."""
+    if document["search"]:
+        return document["search"]["limit"] is not None
+    held = [one["held"] for one in document["objectives"]]
+    return all(held) if held else None
+
+
 def _goodput(document: Mapping[str, Any]) -> str:
     found = document["goodput"]
     if found is None:

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from autoglm_bench.report.facts import facts
+from autoglm_bench.compare.verdict import Comparison
+from autoglm_bench.report.facts import facts, objective_met
+from autoglm_bench.report.markdown import CHANGE_HEAD, change_cells
 from autoglm_bench.report.plots import plots
 from autoglm_bench.words import at
 
@@ -22,7 +24,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
   margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.05rem; margin-top: 2rem; }
 .verdict { font-size: 1.1rem; border-left: 4px solid var(--a); padding: .4rem .8rem; }
-.partial { border-color: var(--bad); }
+.bad { border-color: var(--bad); } .good { border-color: var(--c); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .25rem .5rem; border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; }
@@ -57,18 +59,23 @@ _HEAD: Final = (
 )
 
 
-def html(document: Mapping[str, Any]) -> str:
-    """Return the page."""
+def html(document: Mapping[str, Any], comparison: Comparison | None = None) -> str:
+    """Return the page.
+
+    Args:
+        document: of the run.
+        comparison: with a baseline; `None` without one.
+    """
     target = document["target"]
     title = f"Load test of {target['model']}"
     started = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(document["startedAt"]))
-    kind = "verdict partial" if document["partial"] else "verdict"
     lines = [
         "<!DOCTYPE html>",
         '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
         f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
         f"<h1>{escape(title)}</h1><p>{escape(target['url'])}, {started}</p>",
-        f'<p class="{kind}">{escape(document["verdict"])}</p>',
+        f'<p class="verdict {_kind(document)}">{escape(document["verdict"])}</p>',
+        *_comparison(comparison),
         *_phases(document),
         "<h2>Over the run</h2>",
         f'<div class="plots">{"".join(plots(document))}</div>',
@@ -80,6 +87,22 @@ def html(document: Mapping[str, Any]) -> str:
         "</body></html>",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _kind(document: Mapping[str, Any]) -> str:
+    met = objective_met(document)
+    if document["partial"] or not document["succeeded"] or met is False:
+        return "bad"
+    return "good" if met else ""
+
+
+def _comparison(comparison: Comparison | None) -> Iterator[str]:
+    if comparison is not None:
+        yield "<h2>Beside the baseline (A)</h2>"
+        kind = "bad" if comparison.worse else "good"
+        yield f'<p class="verdict {kind}">{escape(comparison.sentence)}</p>'
+        yield from _table(CHANGE_HEAD, [change_cells(change) for change in comparison.changes])
+        yield from _list([("warning", text) for text in comparison.warnings])
 
 
 def _phases(document: Mapping[str, Any]) -> Iterator[str]:

@@ -1,12 +1,20 @@
 """The result as Markdown for a pull request. Pure."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
-from autoglm_bench.compare.verdict import Change, Comparison
+from autoglm_bench.compare.verdict import FAILURES, LIMIT, Change, Comparison
 from autoglm_bench.report.facts import facts
-from autoglm_bench.words import at, milliseconds, share
+from autoglm_bench.words import at, milliseconds, number, share
+
+#: Of the columns of `change_cells`.
+CHANGE_HEAD: Final = ("", "A", "B", "B / A", "interval", "difference", "told by")
+#: Names of figures that are no latencies, and how they are shown.
+_SHOWN: Final[Mapping[str, Callable[[float], str]]] = {
+    FAILURES: share,
+    LIMIT: lambda rate: number(rate, "requests/s"),
+}
 
 
 def markdown(document: Mapping[str, Any]) -> str:
@@ -32,23 +40,17 @@ def markdown(document: Mapping[str, Any]) -> str:
 def comparison_markdown(found: Comparison) -> str:
     """Return the comparison of two runs."""
     lines = [f"**{found.sentence}**", ""]
-    lines += _table(
-        ["", "A", "B", "B / A", "interval", "difference", "told by"], [_change(one) for one in found.changes]
-    )
+    lines += _table(CHANGE_HEAD, [change_cells(one) for one in found.changes])
     lines += ["", *(f"- warning: {_text(text)}" for text in found.warnings)]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def change_cells(change: Change) -> Sequence[str]:
     """Return one figure of a comparison as it is shown everywhere."""
-    show = share if change.name == "failures" else milliseconds
+    show = _SHOWN.get(change.name, milliseconds)
     interval = "-" if change.low is None or change.high is None else f"{change.low:.3f} to {change.high:.3f}"
     seen = {True: "worse" if change.worse else "better", False: "none seen", None: "cannot tell"}[change.seen]
     return [change.name, show(change.a), show(change.b), f"{change.ratio:.3f}", interval, seen, change.note]
-
-
-def _change(change: Change) -> Sequence[str]:
-    return change_cells(change)
 
 
 def _row(name: str, figures: Mapping[str, Any]) -> Sequence[str]:
