@@ -59,9 +59,9 @@ def test_recovery_halves_at_once_when_the_pod_deviates():
     assert run(ElasticBatch(Tolerance.RECOVERY), PRESSURE, 0, 1)[0][1].max_num_seqs == 48
 
 
-def test_one_request_cannot_be_lowered():
-    assert limits(run(ElasticBatch(Tolerance.ELASTIC), PRESSURE, 0, 100, running=1.0)) == [None]
-    assert limits(run(ElasticBatch(Tolerance.ELASTIC), PRESSURE, 0, 100, running=2.0)) == [1]
+def test_a_few_requests_are_not_lowered():
+    assert limits(run(ElasticBatch(Tolerance.ELASTIC), PRESSURE, 0, 100, running=3.0)) == [None]
+    assert limits(run(ElasticBatch(Tolerance.ELASTIC), PRESSURE, 0, 100, running=4.0)) == [3, 2, 1]
 
 
 def test_clock_set_back_freezes_nothing_for_good():

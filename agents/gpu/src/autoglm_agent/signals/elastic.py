@@ -4,9 +4,10 @@ Neither engine lets its batch limit be changed safely at run time: vLLM 0.33 has
 upstream), and SGLang's `/set_internal_state` is internal, needs the admin key, and resets the statistics of speculative
 decoding. So the agent asks the operator: the request is in `/state`, and the operator decides.
 
-The request starts from the largest batch seen under the pressure. Each step down takes a quarter off, at most one each
-30 s, and never below a quarter of that batch. After two minutes of calm the request rises by a quarter of that batch
-each minute, and is withdrawn when it is back where it started. Under Strict nothing is asked for.
+The request starts from the batch seen under the pressure, if it has at least four requests. Each step down takes a
+quarter off, at most one each 30 s, and never below a quarter of that batch. After two minutes of calm the request rises
+by a quarter of that batch each minute, and is withdrawn when it is back where it started. Under Strict nothing is asked
+for.
 """
 
 import math
@@ -22,6 +23,8 @@ _UP_SECONDS: Final = 60.0
 _STEP: Final = 0.25
 _LEAST_SHARE: Final = 0.25
 _DEGRADED_SHARE: Final = 0.5
+#: Fewer requests at once are not what fills a GPU, and a quarter less of them is no relief.
+_LEAST_BATCH: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class ElasticBatch:
     def _lower(self, causes: tuple[str, ...], running: float, now: float) -> None:
         request = self.request
         if request is None:
-            if running <= 1:
+            if running < _LEAST_BATCH:
                 return
             self._base = int(running)
             share = 1.0 - _STEP
