@@ -1,160 +1,192 @@
-"""Tables, plots and bars of the autoscaling bench, from its raw data."""
+"""Tables and plots of the autoscaling bench, and its verdict."""
 
 import json
 import math
 import statistics
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from compiled import ROOT
+from figures import LLMD_DEFAULT, Points, Row, bars, best_peer, hours_of, losses, mean, one_setting
+from plots import overview, plot
+from speed import MOST_SECONDS
 
 OUTPUT = ROOT / ".local/bench"
-_REFERENCE = ("oracle",)
-#: Attainment that our law must hold by itself.
-HELD = (0.989, 0.995)
-MOST_CHANGES = 25.0
-LLMD_DEFAULT = (0.55, 0.40)
+PAGE = ROOT / "docs/reference/replay.md"
+_BEGIN, _END = "<!-- figures of make bench-autoscaling: begin -->", "<!-- end -->"
+_TITLES = {
+    "trace": "ServeGen's two traces, 14 days at a mean of 20 requests/s, the second week counted",
+    "drift": "Made up: the token mix drifts there and back in two days",
+    "other": "Made up: a ramp",
+    "period": "Made up: what repeats",
+    "varied": "Varied from the shared traces, and an office",
+}
 
 
-def mean(points: list[dict[str, Any]], key: str) -> float:
-    """Return the mean of one measure over replays."""
-    return statistics.fmean(point[key] for point in points)
-
-
-def best_peer(row: dict[str, Any], level: str = "0.99") -> tuple[str, float]:
-    """Return the peer with the fewest GPU-hours at an attainment, tuned for this case."""
-    found = [
-        (name, hours) for name, hours in row["at"][level].items() if name not in _REFERENCE and not math.isnan(hours)
-    ]
-    return min(found, key=lambda item: item[1], default=("none", math.nan))
-
-
-def hours_of(row: dict[str, Any], peer: str, target: tuple[float, ...]) -> float:
-    """Return the GPU-hours of a peer at one target, whatever it attains."""
-    points = [
-        point
-        for point in row["peers"][peer]
-        if all(math.isclose(a, b) for a, b in zip(point["target"], target, strict=True))
-    ]
-    return mean(points, "gpu_hours") if points else math.nan
-
-
-def line(row: dict[str, Any]) -> str:
+def line(row: Row) -> str:
     """Return one case as a line of the table."""
     ours, (peer, hours) = row["ours"], best_peer(row)
-    cost = mean(ours, "gpu_hours")
-    at = row["at"]["0.99"]
+    cost, at = mean(ours, "gpu_hours"), row["at"]["0.99"]
     cells = (
         row["case"],
         f"{row['cold_start']:.0f} s",
-        f"{100 * mean(ours, 'slo_attainment'):.2f} %",
+        _spread(ours, "slo_attainment", 100, 2),
         f"{cost:.0f}",
         f"{mean(ours, 'direction_changes_per_day'):.0f}",
         f"{mean(ours, 'lost_requests'):.0f}",
+        f"{mean(ours, 'reaction_seconds'):.0f} s",
+        f"{mean(ours, 'overshoot'):.2f}",
         f"{peer} {hours:.0f}",
-        _ratio(cost, hours),
-        _ratio(cost, at["llmd-slo"]),
-        _ratio(cost, at["keda-inflight"]),
-        _ratio(cost, at["dynamo"]),
-        _ratio(cost, at["static"]),
+        *(_ratio(cost, other) for other in (hours, at["llmd-slo"], at["keda-inflight"], at["dynamo"], at["static"])),
         _ratio(cost, hours_of(row, "llmd-slo", LLMD_DEFAULT)),
         _ratio(cost, at["oracle"]),
+        _ratio(row["ours_at"] or 0.0, best_peer(row, "0.999")[1]) if row["ours_at"] else "",
     )
     return "| " + " | ".join(cells) + " |"
 
 
 def _ratio(cost: float, other: float) -> str:
-    return f"{cost / other:.2f}" if other > 0 else "-"
+    return f"{cost / other:.3f}" if cost > 0 and other > 0 else "-"
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Return the table in Markdown."""
-    head = (
-        "| case | cold start | attainment | GPU-hours | changes/day | lost | best tuned peer at 99 % | ours / best "
-        "| / llm-d | / KEDA | / Dynamo | / static | / llm-d default | / oracle |\n|" + "---|" * 14 + "\n"
+def _spread(points: Points, key: str, factor: float, digits: int) -> str:
+    values = [factor * point[key] for point in points]
+    middle = f"{statistics.fmean(values):.{digits}f}"
+    return middle if len(values) == 1 else f"{middle} ({min(values):.{digits}f}-{max(values):.{digits}f})"
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return the cases as tables in Markdown, one for each kind."""
+    columns = (
+        "case",
+        "cold start",
+        "attainment %",
+        "GPU-hours",
+        "changes/day",
+        "lost",
+        "reaction",
+        "overshoot",
+        "best tuned peer",
+        "ours / best",
+        "/ llm-d",
+        "/ KEDA",
+        "/ Dynamo",
+        "/ static",
+        "/ llm-d default",
+        "/ oracle",
+        "ours / best at 99.9 %",
     )
-    parts = [head + "\n".join(line(row) for row in rows)]
-    with_parts = [row for row in rows if row["ablations"]]
-    if with_parts:
-        parts.append("\n\n| ablation | GPU-hours over the law's | attainment | changes/day |\n|---|---|---|---|")
-        for name in with_parts[0]["ablations"]:
-            picked = [(row["ablations"][name], row["ours"]) for row in with_parts]
-            cost = statistics.fmean(mean(points, "gpu_hours") / mean(ours, "gpu_hours") for points, ours in picked)
-            shares = [100 * mean(points, "slo_attainment") for points, _ in picked]
-            changes = [mean(points, "direction_changes_per_day") for points, _ in picked]
-            held = f"{min(shares):.2f}-{max(shares):.2f} %"
-            parts.append(f"| {name} | {cost:.3f} | {held} | {min(changes):.0f}-{max(changes):.0f} |")
-    return "\n".join(parts) + "\n"
+    parts = []
+    for kind, title in _TITLES.items():
+        picked = [row for row in rows if row["kind"] == kind]
+        if picked:
+            seeds = f"{len(picked[0]['ours'])} of ours, {_peer_seeds(picked[0])} of peers"
+            head = f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n"
+            parts.append(f"{title}; seeds: {seeds}.\n\n{head}")
+            parts.append("\n".join(line(row) for row in picked) + "\n\n")
+    return "".join(parts)
 
 
-def write(rows: list[dict[str, Any]]) -> None:
-    """Write the raw data, the table and a plot for each case."""
+def _peer_seeds(row: Row) -> str:
+    counts = sorted({len({point["seed"] for point in points}) for points in row["peers"].values() if points})
+    return " or ".join(map(str, counts))
+
+
+def settings_table(rows: Sequence[Row]) -> str:
+    """Return what peers cost that are held at one setting for all traces."""
+    traces = [row for row in rows if row["kind"] == "trace"]
+    if len(traces) < 2 or not (found := one_setting(traces)):  # noqa: PLR2004 (one case is its own setting)
+        return ""
+    lines = [
+        f"| {peer} | {':'.join(f'{number:g}' for number in target)} | {100 * low:.2f}-{100 * high:.2f} % | {cost:.3f} |"
+        for peer, target, cost, low, high in found
+    ]
+    head = "| peer held at one setting | setting | attainment | ours / peer |\n|---|---|---|---|\n"
+    return head + "\n".join(lines) + "\n\n"
+
+
+def ablations_table(rows: Sequence[Row]) -> str:
+    """Return what each part of the law is worth, over the cases that have ablations."""
+    picked = [row for row in rows if row["ablations"]]
+    if not picked:
+        return ""
+    parts = ["| changed | GPU-hours over the law's | attainment | changes/day |\n|---|---|---|---|"]
+    for name in picked[0]["ablations"]:
+        pairs = [(row["ablations"][name], row["ours"]) for row in picked]
+        cost = statistics.fmean(
+            mean(points, "gpu_hours") / mean(ours[: len(points)], "gpu_hours") for points, ours in pairs
+        )
+        shares = [100 * mean(points, "slo_attainment") for points, _ in pairs]
+        changes = [mean(points, "direction_changes_per_day") for points, _ in pairs]
+        held = f"{min(shares):.2f}-{max(shares):.2f} %"
+        parts.append(f"| {name} | {cost:.3f} | {held} | {min(changes):.0f}-{max(changes):.0f} |")
+    return "\n".join(parts) + "\n\n"
+
+
+def speed_table(speed: dict[str, float]) -> str:
+    """Return what replays take."""
+    lines = [f"| {name} | {seconds:.1f} s | {MOST_SECONDS:.0f} s |" for name, seconds in speed.items()]
+    return (
+        "| replay, not compiled, one core | CPU | bar |\n|---|---|---|\n" + "\n".join(lines) + "\n\n" if speed else ""
+    )
+
+
+def text_of(rows: Sequence[Row], speed: dict[str, float]) -> str:
+    """Return all tables."""
+    lost = "".join(f"- {text}\n" for text in losses(rows))
+    missed = "".join(f"- {label}: {text}\n" for label, text, good in bars(rows) if not good)
+    return (
+        table(rows)
+        + settings_table(rows)
+        + ablations_table(rows)
+        + speed_table(speed)
+        + (f"Where it loses:\n\n{lost}\n" if lost else "")
+        + (f"Bars that are missed:\n\n{missed}\n" if missed else "")
+    )
+
+
+def summary(rows: Sequence[Row], speed: dict[str, float]) -> dict[str, object]:
+    """Return the figures of the tables without the replays behind them."""
+    keep = ("case", "kind", "cold_start", "ours", "at", "ours_at")
+    return {
+        "cases": [{key: _whole(row[key]) for key in keep} for row in rows],
+        "bars": [{"case": label, "found": text, "met": good} for label, text, good in bars(rows)],
+        "cpu_seconds": speed,
+    }
+
+
+def _whole(value: Any) -> Any:
+    """Return JSON's null for what is not a number."""
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def write(rows: Sequence[Row], speed: dict[str, float]) -> None:
+    """Write the raw data, the tables and a plot of the latest case."""
     OUTPUT.mkdir(parents=True, exist_ok=True)
     (OUTPUT / "autoscaling.json").write_text(json.dumps(rows) + "\n")
-    (OUTPUT / "autoscaling.md").write_text(table(rows))
+    (OUTPUT / "autoscaling.md").write_text(text_of(rows, speed))
     plot(rows[-1], OUTPUT / "autoscaling")
 
 
-def plot(row: dict[str, Any], folder: Path) -> None:
-    """Draw the cost of each policy over its attainment."""
-    import matplotlib as mpl  # noqa: PLC0415 (only the bench needs it)
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
-
-    folder.mkdir(parents=True, exist_ok=True)
-    title = f"{row['case']}, {row['cold_start']:.0f} s"
-    figure, axes = plt.subplots(figsize=(7, 4.5))
-    for name, points in row["peers"].items():
-        shown = sorted((100 * p["slo_attainment"], p["gpu_hours"]) for p in points if p["slo_attainment"] >= 0.95)  # noqa: PLR2004
-        if shown:
-            axes.plot(*zip(*shown, strict=True), "o-", markersize=3, linewidth=0.8, label=name)
-    axes.plot(
-        [100 * p["slo_attainment"] for p in row["ours"]], [p["gpu_hours"] for p in row["ours"]], "k*", label="autoglm"
-    )
-    axes.set(
-        xlabel="requests within both objectives, %",
-        ylabel="GPU-hours",
-        title=title,
-    )
-    axes.axvline(99, color="grey", linewidth=0.6)
-    axes.legend(fontsize=7)
-    figure.tight_layout()
-    name = f"{row['case']}-{row['cold_start']:.0f}".replace("/", "-").replace(" ", "-").replace(",", "")
-    figure.savefig(folder / f"{name}.png", dpi=110)
-    plt.close(figure)
+def document(rows: Sequence[Row], speed: dict[str, float]) -> None:
+    """Put tables, figures and a plot into the documentation."""
+    text = PAGE.read_text()
+    before, _, rest = text.partition(_BEGIN)
+    _, found, after = rest.partition(_END)
+    if not found:
+        raise ValueError(f"{PAGE}: has no lines {_BEGIN} and {_END}: there the tables go")
+    PAGE.write_text(f"{before}{_BEGIN}\n\n{text_of(rows, speed)}{_END}{after}")
+    PAGE.with_suffix(".json").write_text(json.dumps(summary(rows, speed), indent=1) + "\n")
+    overview([row for row in rows if row["kind"] == "trace"], PAGE.with_suffix(".png"))
 
 
-def judge(rows: list[dict[str, Any]]) -> int:
-    """Print each bar that is missed and return the exit status."""
-    missed = []
-    for row in rows:
-        label = f"{row['case']}/{row['cold_start']:.0f} s"
-        ours, (peer, hours) = row["ours"], best_peer(row)
-        cost, share = mean(ours, "gpu_hours"), mean(ours, "slo_attainment")
-        bars = [
-            (f"attainment {100 * share:.2f} %, at least {100 * HELD[0]:.1f}", share >= HELD[0]),
-            (f"{mean(ours, 'lost_requests'):.0f} lost requests", mean(ours, "lost_requests") == 0),
-        ]
-        keda, llmd, oracle = (row["at"]["0.99"][name] for name in ("keda-inflight", "llmd-slo", "oracle"))
-        if row["kind"] == "trace":
-            changes = mean(ours, "direction_changes_per_day")
-            bars += [
-                (f"attainment {100 * share:.2f} %, at most {100 * HELD[1]:.1f}", share <= HELD[1]),
-                (f"{cost / hours:.3f} x {peer}, at most 1.00", not cost > hours),
-                (f"{cost / keda:.3f} x KEDA, at most 0.90", not cost > 0.9 * keda),
-                (f"{cost / oracle:.3f} x oracle, at most 1.05", not cost > 1.05 * oracle),
-                (f"{changes:.1f} changes of direction a day, at most 25", changes <= MOST_CHANGES),
-            ]
-        elif row["kind"] == "drift":
-            bars += [
-                (f"{cost / keda:.3f} x KEDA, at most 0.85", not cost > 0.85 * keda),
-                (f"{cost / llmd:.3f} x llm-d, at most 1.00", not cost > llmd),
-            ]
-        else:
-            bars.append((f"{cost / hours:.3f} x {peer}, at most 1.00", not cost > hours))
-        missed += [f"{label}: {text}" for text, good in bars if not good]
-    print("\n" + table(rows))
+def judge(rows: Sequence[Row], speed: dict[str, float]) -> int:
+    """Print the tables and each bar that is missed, and return the exit status."""
+    missed = [f"{label}: {text}" for label, text, good in bars(rows) if not good]
+    missed += [f"{name}: {seconds:.0f} s of CPU" for name, seconds in speed.items() if seconds > MOST_SECONDS]
+    print("\n" + text_of(rows, speed))
     for text in missed:
         print(f"MISSED {text}")
     return 1 if missed else 0

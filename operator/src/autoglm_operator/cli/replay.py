@@ -12,6 +12,7 @@ from autoglm_operator.cli.replay_arguments import OURS
 from autoglm_operator.cli.replay_law import LawPolicy
 from autoglm_simulator.replay.arrivals import make_traffic
 from autoglm_simulator.replay.fluid import FluidPlant, safe_rate
+from autoglm_simulator.replay.path import HpaPath
 from autoglm_simulator.replay.plant import Plant, Policy
 from autoglm_simulator.replay.policies import PEERS, Conditions, PolicyError, make_policy
 from autoglm_simulator.replay.request.calls import calls_for
@@ -74,7 +75,7 @@ def _policy(options: argparse.Namespace, conditions: Conditions) -> Policy:
         return make_policy(options.policy, options.target, conditions)
     if options.target is not None:
         raise ReplayError(f"--target {options.target}: {OURS} has no target to tune; leave it out")
-    return LawPolicy(conditions.fleet)
+    return HpaPath(LawPolicy(conditions.fleet))
 
 
 def _mix(windows: tuple[Window, ...]) -> tuple[float, float]:
@@ -123,7 +124,9 @@ def _span(text: str | None, trace: Trace, errors: TextIO) -> tuple[int, int]:
     if first >= whole:
         raise ReplayError(f"--days {text}: the trace has only {trace.seconds / _DAY:.3g} days")
     if last > whole:
-        errors.write(f"note: --days {text}: the trace ends after {trace.seconds / _DAY:.3g} days\n")
+        end = f"{trace.seconds / _DAY:.3g}"
+        counted = f"days count from 0, so {first / _DAY:g}:{end} is measured"
+        errors.write(f"note: --days {text}: the trace ends after {end} days; {counted}\n")
     return first, min(last, whole)
 
 

@@ -47,14 +47,16 @@ class FluidPlant:
         traffic: What arrives in each second.
         initial: Replicas that are ready at the start.
         seed: Of the start times.
+        undrain: Whether replicas that still drain serve again if more are ordered: for every policy alike.
     """
 
-    def __init__(self, fleet: Fleet, traffic: Traffic, initial: int, seed: int) -> None:
+    def __init__(self, fleet: Fleet, traffic: Traffic, initial: int, seed: int, *, undrain: bool = False) -> None:
         self._fleet = fleet
         self._arrivals = traffic.arrivals
         self._inputs = traffic.input_tokens
         self._outputs = traffic.output_tokens
         self._random = random.Random(seed)
+        self._undrain = undrain
         self._now = 0
         self._ordered = initial
         self._ready = initial
@@ -86,6 +88,8 @@ class FluidPlant:
         change = wanted - self._ordered
         self._ordered = wanted
         if change > 0:
+            if self._undrain:
+                change -= self._take_back(change)
             for _ in range(change):
                 self._starting.append(self._now + fleet.cold_start.draw(self._random))
         elif change < 0:
@@ -94,6 +98,22 @@ class FluidPlant:
             del self._starting[kept:]
             if removed:
                 self._drain(removed)
+
+    def _take_back(self, wanted: int) -> int:
+        """Let up to `wanted` replicas that drain serve again, the last removed first; return how many do."""
+        taken = 0
+        while self._draining and taken < wanted:
+            drain = self._draining[-1]
+            count = min(wanted - taken, drain.replicas)
+            running = drain.running * count / drain.replicas
+            self._running += running
+            self._ready += count
+            drain.running -= running
+            drain.replicas -= count
+            if not drain.replicas:
+                self._draining.pop()
+            taken += count
+        return taken
 
     def _drain(self, removed: int) -> None:
         running = self._running * removed / self._ready

@@ -6,9 +6,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from autoglm_simulator.replay import baselines
 from autoglm_simulator.replay.fluid import safe_rate
 from autoglm_simulator.replay.hpa import SYNC
+from autoglm_simulator.replay.peers.aibrix import Apa
+from autoglm_simulator.replay.peers.dynamo import Dynamo
+from autoglm_simulator.replay.peers.knative import Kpa
+from autoglm_simulator.replay.peers.llmd import LlmdSlo, WvaV1, WvaV2
+from autoglm_simulator.replay.peers.reference import Oracle, Static
+from autoglm_simulator.replay.peers.signals import HpaKv, HpaQueue, KedaInflight
 from autoglm_simulator.replay.plant import Policy
 from autoglm_simulator.replay.settings import Fleet
 from autoglm_simulator.replay.traffic import Traffic
@@ -70,33 +75,31 @@ _WVA_BATCH: Final = 30.0
 
 def _llmd(conditions: Conditions, target: tuple[float, ...]) -> Policy:
     del conditions
-    return baselines.LlmdSlo(target[0], target[1] if len(target) > 1 else target[0] - _LLMD_GAP)
+    return LlmdSlo(target[0], target[1] if len(target) > 1 else target[0] - _LLMD_GAP)
 
 
 def _oracle(conditions: Conditions, target: tuple[float, ...]) -> Policy:
     rate = target[0] if target else 0.7 * conditions.safe_rate
     lead = math.ceil(1.1 * conditions.fleet.cold_start.median + SYNC)
-    return baselines.Oracle(conditions.traffic.rate, lead, rate)
+    return Oracle(conditions.traffic.rate, lead, rate)
 
 
 PEERS: Final[Mapping[str, Peer]] = MappingProxyType(
     {
-        "keda-inflight": Peer("requests in flight per replica", (16.0,), lambda _, t: baselines.KedaInflight(t[0])),
-        "hpa-queue": Peer("waiting requests per replica", (3.0,), lambda _, t: baselines.HpaQueue(t[0])),
-        "hpa-kv": Peer("share of the KV cache in use", (0.5,), lambda _, t: baselines.HpaKv(t[0])),
-        "kpa": Peer("requests in flight per replica", (70.0,), lambda _, t: baselines.Kpa(t[0])),
-        "apa": Peer("share of the KV cache in use", (0.5,), lambda _, t: baselines.Apa(t[0])),
-        "wva-v1": Peer("seconds of the HPA's stabilization window", (240.0,), lambda _, t: baselines.WvaV1(int(t[0]))),
-        "wva-v2": Peer(
-            "requests in a batch that is saturated", (_WVA_BATCH,), lambda c, t: baselines.WvaV2(c.fleet, t[0])
-        ),
+        "keda-inflight": Peer("requests in flight per replica", (16.0,), lambda _, t: KedaInflight(t[0])),
+        "hpa-queue": Peer("waiting requests per replica", (3.0,), lambda _, t: HpaQueue(t[0])),
+        "hpa-kv": Peer("share of the KV cache in use", (0.5,), lambda _, t: HpaKv(t[0])),
+        "kpa": Peer("requests in flight per replica", (70.0,), lambda _, t: Kpa(t[0])),
+        "apa": Peer("share of the KV cache in use", (0.5,), lambda _, t: Apa(t[0])),
+        "wva-v1": Peer("seconds of the HPA's stabilization window", (240.0,), lambda _, t: WvaV1(int(t[0]))),
+        "wva-v2": Peer("requests in a batch that is saturated", (_WVA_BATCH,), lambda c, t: WvaV2(c.fleet, t[0])),
         "llmd-slo": Peer("latency over objective to scale up at, and to scale down at", (0.55, 0.40), _llmd, 2),
         "dynamo": Peer(
             "requests per second of one replica",
             None,
-            lambda c, t: baselines.Dynamo(c.fleet, t[0] if t else c.safe_rate),
+            lambda c, t: Dynamo(c.fleet, t[0] if t else c.safe_rate),
         ),
-        "static": Peer("replicas", None, lambda c, t: baselines.Static(int(t[0]) if t else c.peak)),
+        "static": Peer("replicas", None, lambda c, t: Static(int(t[0]) if t else c.peak)),
         "oracle": Peer("requests per second of one replica", None, _oracle),
     }
 )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from autoglm_operator.decide.law.capacity import Capacity, Speed
+from autoglm_operator.decide.law.capacity import Capacity, Speed, guess
 from autoglm_operator.decide.law.law import State, decide
 from autoglm_operator.decide.law.parameters import Parameters
 from autoglm_operator.decide.law.store import dump, load
@@ -116,10 +116,10 @@ def test_late_requests_on_idle_replicas_are_not_blamed_on_their_number():
 
 def test_a_queue_asks_for_more():
     state, before, now = settled()
-    decision = decide(P, TARGET, state, sample(now, 20.0, before.replicas, waiting=300.0))
+    decision = decide(P, TARGET, state, sample(now, 20.0, before.replicas, waiting=1200.0))
     assert decision.reason == Cause.BACKLOG
     assert decision.replicas >= before.replicas + 5
-    assert "300 requests wait" in decision.sentence
+    assert "1200 requests wait" in decision.sentence
 
 
 def test_bounds_hold():
@@ -161,7 +161,7 @@ def test_a_period_keeps_its_phase_over_a_pause(gap):
     for tick in range(12 * 720):
         now = 5.0 * tick
         ordered = decide(P, TARGET, state, sample(now, 40.0 if now % period >= period / 2 else 10.0, ordered)).replicas
-    state = load(SPEED, dump(state))
+    state = load(Capacity(replace(SPEED), SPEED), dump(state))
     now = 12 * 3600.0 + gap
     rise = now - now % period + period / 2 + (period if now % period >= period / 2 else 0)
     while now <= rise - 240:
@@ -179,7 +179,7 @@ def test_reactive_mode_never_orders_ahead():
 
 def test_a_restart_with_the_stored_state_decides_the_same():
     state, before, now = settled(33.0)
-    again = load(SPEED, dump(state))
+    again = load(Capacity(replace(SPEED), SPEED), dump(state))
     for tick in range(200):
         rate = 33.0 + 10 * math.sin(tick / 7)
         one = decide(P, TARGET, state, sample(now + 5 * tick, rate, before.replicas))
@@ -191,7 +191,19 @@ def test_a_restart_with_the_stored_state_decides_the_same():
 
 @pytest.mark.parametrize("text", [{}, {"level": "high"}, {"level": math.nan}, {"period": 7, "bins": [1, "x"]}])
 def test_a_stored_state_that_cannot_be_read_is_a_fresh_start(text):
-    assert dump(load(SPEED, text)) == dump(State(Capacity(replace(SPEED), SPEED)))
+    assert dump(load(Capacity(replace(SPEED), SPEED), text)) == dump(State(Capacity(replace(SPEED), SPEED)))
+
+
+def test_what_was_learned_of_another_replica_is_left_out_and_demand_is_not():
+    kept = dump(settled(33.0)[0]) | {"samples": 500.0}
+    faster = replace(SPEED, decode_base=0.01)
+    other = load(Capacity(replace(faster), faster), kept)
+    assert (other.capacity.samples, other.capacity.speed.decode_base) == (0, 0.01)
+    assert other.demand.level == pytest.approx(33.0)
+    guessed = load(guess(128.0, 144_000.0), kept | {"decode_base": 0.012})
+    assert (guessed.capacity.samples, guessed.capacity.speed.decode_base) == (500, 0.012)
+    again = load(Capacity(replace(SPEED), SPEED), dump(guessed))
+    assert again.capacity.samples == 0, "that was a guess, and this is a profile"
 
 
 def test_the_price_of_what_was_late_before_a_period_was_known_is_forgotten():

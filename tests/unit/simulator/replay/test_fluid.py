@@ -1,7 +1,7 @@
 import pytest
 
-from autoglm_simulator.replay.baselines import Static
 from autoglm_simulator.replay.fluid import FluidPlant, safe_rate
+from autoglm_simulator.replay.peers.reference import Static
 from autoglm_simulator.replay.run import percentile, replay
 from autoglm_simulator.replay.settings import ColdStart, Fleet
 from autoglm_simulator.replay.traffic import Traffic
@@ -157,3 +157,16 @@ def test_progress_is_told_in_hundredths():
 def test_percentile():
     assert percentile([10.0, 80.0, 9.0, 1.0], 0.99) == 3
     assert percentile([0.0, 0.0], 0.99) == 0
+
+
+@pytest.mark.parametrize(("undrain", "serving"), [(False, 2), (True, 3)])
+def test_replicas_that_drain_serve_again_only_if_the_plant_lets_them(undrain, serving):
+    fleet_of_four = FluidPlant(fleet(), steady(8.0, 600), 4, 0, undrain=undrain)
+    fleet_of_four.advance(300)
+    fleet_of_four.scale(2)
+    fleet_of_four.advance(305)
+    fleet_of_four.scale(3)
+    seen = fleet_of_four.advance(310)
+    assert seen.ready == serving
+    assert seen.ready + seen.starting == seen.ordered == 3
+    assert fleet_of_four.totals().lost == 0

@@ -4,6 +4,7 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 
+from autoglm_operator.decide.law.forecast import Models
 from autoglm_operator.decide.law.parameters import DAY, Parameters
 from autoglm_operator.decide.law.period import BIN, Periods
 
@@ -29,7 +30,8 @@ class Demand:
         drift: Squared relative change of the level over one lead, beyond what chance makes of it.
         seen: Time of the last tick; negative before the first one.
         forecasts: For the time of each tick within a lead, what was expected for one lead later.
-        periods: Of traffic that repeats.
+        periods: Of traffic that repeats within hours.
+        models: Of what the level will be one lead later.
     """
 
     level: float = -1.0
@@ -41,6 +43,7 @@ class Demand:
     seen: float = -1.0
     forecasts: deque[tuple[float, float]] = field(default_factory=deque)
     periods: Periods = field(default_factory=Periods)
+    models: Models = field(default_factory=Models)
 
     def observe(self, p: Parameters, now: float, rate: float, seconds: float, lead: float) -> None:
         """Take in the arrivals of one tick."""
@@ -58,8 +61,10 @@ class Demand:
         missed = now - self.seen - seconds
         if self.seen >= 0 and missed > BIN / 2:
             self.periods.skip(missed)
+            self.models.skip(missed)
         self.seen = now
         self.periods.add(rate, seconds, lead)
+        self.models.add(now, rate, self.level, seconds, lead, p.believe)
         self._drift(p, now, seconds, lead)
 
     def _scatter(self, p: Parameters, rate: float, seconds: float) -> None:
@@ -69,7 +74,8 @@ class Demand:
         self.dispersion = max(1.0, self.dispersion + (square - self.dispersion) * gain)
 
     def _drift(self, p: Parameters, now: float, seconds: float, lead: float) -> None:
-        expected = max(self.level, self.periods.most(lead - BIN, lead))
+        expected = self.models.at(self.models.chosen, self.level, lead)
+        expected = max(expected, self.periods.most(lead - BIN, lead))
         self.forecasts.append((now, expected))
         before = -1.0
         while self.forecasts and self.forecasts[0][0] <= now - lead:

@@ -2,8 +2,9 @@
 
 ```
 level     arrivals per second, over a minute; a jump that chance does not explain is taken at once
+ahead     the level one lead later, by the model that expected it best: `forecast.py`
 burst     how arrivals scatter from one second to the next, by their measured dispersion
-drift     how far the level moves until a replica ordered now serves, by how far it did so before
+drift     how far the level is off what was expected when a replica ordered now serves, by how far it was before
 reserve   z(sigma) = sqrt(2 (price + ln(level x capacity / sigma))): a replica against the requests that it saves
 price     moves with each late request, so that attainment is held at its goal whatever the model leaves out
 need      (level + z sigma) / capacity: for now with its queue, at the end of the lead, and for the next period
@@ -18,7 +19,8 @@ from dataclasses import dataclass, field
 
 from autoglm_operator.decide.law.capacity import Capacity
 from autoglm_operator.decide.law.demand import Demand
-from autoglm_operator.decide.law.explain import Numbers, sentence
+from autoglm_operator.decide.law.explain import Numbers, reason, sentence
+from autoglm_operator.decide.law.forecast import NAMES
 from autoglm_operator.decide.law.parameters import DAY, Parameters
 from autoglm_operator.decide.law.period import BIN
 from autoglm_operator.decide.law.types import Candidate, Cause, Decision, Sample, Target
@@ -39,6 +41,7 @@ class State:
         price: Logarithm of what a late request costs in replicas, relative to the first guess.
         band: Logarithm of the band's width over its width at first.
         direction: Of the last change: 1 up, -1 down, 0 none yet.
+        ordered: Replicas asked for at the last tick; negative before the first one.
         needs: The needs of the last minutes that none later passed: time and replicas.
     """
 
@@ -47,6 +50,7 @@ class State:
     price: float = 0.0
     band: float = 0.0
     direction: int = 0
+    ordered: int = -1
     needs: deque[tuple[float, float]] = field(default_factory=deque)
 
 
@@ -121,9 +125,10 @@ def _candidates(  # noqa: PLR0917 (what a need is made of)
     level = demand.level
     scatter = 1.0 + p.burst_share * (demand.dispersion - 1.0)
     burst = math.sqrt(scatter * level + (p.burst_floor * level) ** 2) + _LEAST_SIGMA
-    drift = math.sqrt(scatter * level + p.drift_share * demand.drift * level * level) + _LEAST_SIGMA
+    ahead = level if target.reactive else demand.models.expected(level, lead)
+    drift = math.sqrt(scatter * ahead + p.drift_share * demand.drift * ahead * ahead) + _LEAST_SIGMA
     now = level + _reserve(state.price, level, rate, burst) * burst
-    later = now if target.reactive else level + _reserve(state.price, level, rate, drift) * drift
+    later = now if target.reactive else ahead + _reserve(state.price, ahead, rate, drift) * drift
     found = [Candidate(Cause.LOAD, now / rate)]
     if sample.waiting > 0:
         found.append(Candidate(Cause.BACKLOG, (now + sample.waiting / p.queue_seconds) / rate))
@@ -138,11 +143,12 @@ def _candidates(  # noqa: PLR0917 (what a need is made of)
         level=level,
         capacity=rate,
         lead=lead,
-        expected=max(level, due),
+        expected=max(level, ahead, due),
         upper=max(found[-1].replicas * rate, later, now),
         waiting=sample.waiting,
         period=demand.periods.period * BIN,
         hold=p.hold_seconds,
+        as_before=NAMES[demand.models.chosen] if ahead > level else "",
     )
     return found, numbers
 
@@ -163,6 +169,16 @@ def _held(p: Parameters, state: State, now: float, need: float) -> float:
     return needs[0][1]
 
 
+def _turn(p: Parameters, state: State, ordered: int) -> None:
+    """Count a change of direction of what is really ordered: an order may come late, or not at all, or from others."""
+    if state.ordered >= 0 and ordered != state.ordered:
+        direction = 1 if ordered > state.ordered else -1
+        if direction != state.direction:
+            state.band = min(p.band_limit, state.band + p.band_gain)
+        state.direction = direction
+    state.ordered = ordered
+
+
 def _move(  # noqa: PLR0917 (what a move is made of)
     p: Parameters,
     target: Target,
@@ -175,24 +191,27 @@ def _move(  # noqa: PLR0917 (what a move is made of)
     top = candidates[0]
     first = candidates[1] if top.cause == Cause.HOLD else top
     state.band = max(-p.band_limit, state.band - p.band_gain * p.changes_per_day * sample.seconds / DAY)
-    wanted = ordered
+    _turn(p, state, ordered)
+    wanted, doubt = ordered, ""
+    band = p.band_start * math.exp(state.band) * max(1.0, ordered / p.band_fleet) if state.direction > 0 else 0.0
     if first.replicas > ordered + p.up_margin:
         wanted = math.ceil(first.replicas - p.up_margin)
         top = first
-    elif not sample.doubt:
-        band = p.band_start * math.exp(state.band) if state.direction > 0 else 0.0
-        if top.replicas < ordered - 1 - band:
+    elif top.replicas < ordered - 1 - band and ordered > target.min_replicas:
+        if sample.doubt:
+            doubt = sample.doubt
+        else:
             wanted = max(math.ceil(top.replicas), ordered - max(1, int(ordered * p.most_down)))
     wanted = max(target.min_replicas, min(target.max_replicas, wanted))
-    if wanted != ordered:
-        sign = 1 if wanted > ordered else -1
-        if sign != state.direction:
-            state.band = min(p.band_limit, state.band + p.band_gain)
-        state.direction = sign
+    if wanted == ordered and (first.replicas >= ordered - 1 - band or ordered <= target.min_replicas):
+        # The need of now keeps them: nothing hangs on what was needed before.
+        top = first
+    because = reason(top, numbers, doubt)
     return Decision(
         wanted,
-        top.cause,
-        sentence(ordered, wanted, top, numbers, sample.doubt),
+        Cause.DOUBT if doubt else top.cause,
+        sentence(ordered, wanted, because),
+        because=because,
         demand=numbers.level,
         capacity=numbers.capacity,
         expected=numbers.expected,

@@ -21,6 +21,7 @@ class Parameters:
         burst_floor: Relative standard deviation that the level has at least.
         drift_seconds: Time constant of the drift.
         drift_share: Of the squared drift, what is covered.
+        believe: Loss of a forecast model over that of persistence from which down it is believed.
         price_limit: Bound of the price, on both sides.
         hold_seconds: Time over which the need must have been lower before replicas go.
         up_margin: Fraction of a replica by which the need may pass what is ordered.
@@ -28,6 +29,7 @@ class Parameters:
         band_gain: Growth of the band, as a logarithm, at each change of direction.
         band_start: Width of the band at first, in replicas.
         band_limit: Bound of the band's logarithm, on both sides.
+        band_fleet: Replicas above which the band grows with their number.
         most_down: Share of the replicas that go at once at most.
         queue_seconds: Time in which a queue is to be worked off.
         lead_factor: On the lead, for starts that take longer than usual.
@@ -35,7 +37,7 @@ class Parameters:
         blame_from: Share of a replica's capacity from which late requests are for want of replicas.
     """
 
-    late_share: float = 0.0099
+    late_share: float = 0.0101
     level_seconds: float = 60.0
     fast_seconds: float = 20.0
     jump_up: float = 3.0
@@ -45,15 +47,17 @@ class Parameters:
     burst_floor: float = 0.06
     drift_seconds: float = 7200.0
     drift_share: float = 0.3
+    believe: float = 0.85
     price_limit: float = 6.0
-    hold_seconds: float = 200.0
+    hold_seconds: float = 180.0
     up_margin: float = 0.6
-    changes_per_day: float = 19.5
-    band_gain: float = 0.03
+    changes_per_day: float = 23.0
+    band_gain: float = 0.06
     band_start: float = 0.6
     band_limit: float = 1.5
+    band_fleet: float = 20.0
     most_down: float = 0.25
-    queue_seconds: float = 10.0
+    queue_seconds: float = 40.0
     lead_factor: float = 1.1
     lead_more: float = 15.0
     blame_from: float = 0.5

@@ -94,6 +94,7 @@ class Decision:
         replicas: Wanted, within the bounds.
         reason: One of `Cause`: the one that decided.
         sentence: The same in words and numbers.
+        because: Of the sentence, what it was made for.
         demand: Requests per second now, as believed.
         capacity: Requests per second of one replica in a burst, at the objective.
         expected: Requests per second when a replica ordered now would serve.
@@ -104,6 +105,7 @@ class Decision:
     replicas: int
     reason: str
     sentence: str
+    because: str = ""
     demand: float = 0.0
     capacity: float = 0.0
     expected: float = 0.0

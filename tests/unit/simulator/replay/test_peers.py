@@ -2,7 +2,12 @@
 
 import pytest
 
-from autoglm_simulator.replay import baselines
+from autoglm_simulator.replay.peers.aibrix import Apa
+from autoglm_simulator.replay.peers.dynamo import Dynamo
+from autoglm_simulator.replay.peers.knative import Kpa
+from autoglm_simulator.replay.peers.llmd import LlmdSlo, WvaV1, WvaV2
+from autoglm_simulator.replay.peers.reference import Oracle
+from autoglm_simulator.replay.peers.signals import HpaKv, HpaQueue, KedaInflight
 from autoglm_simulator.replay.plant import Observation
 from autoglm_simulator.replay.policies import PEERS, Conditions, PolicyError, make_policy, parse_target
 from autoglm_simulator.replay.settings import ColdStart, Fleet
@@ -37,20 +42,20 @@ def seen(now=0.0, **changed):
 
 
 def test_keda_divides_requests_in_flight():
-    assert baselines.KedaInflight(20.0).decide(seen(running=90.0, waiting=30.0)) == 6
-    assert baselines.KedaInflight(20.0).decide(seen(running=70.0, waiting=15.0)) == 4  # within 10 %
+    assert KedaInflight(20.0).decide(seen(running=90.0, waiting=30.0)) == 6
+    assert KedaInflight(20.0).decide(seen(running=70.0, waiting=15.0)) == 4  # within 10 %
 
 
 def test_hpa_on_the_queue_divides_waiting_requests():
-    assert baselines.HpaQueue(3.0).decide(seen(waiting=16.0)) == 6
+    assert HpaQueue(3.0).decide(seen(waiting=16.0)) == 6
 
 
 def test_hpa_on_kv_follows_the_mean_of_the_ready_pods():
-    assert baselines.HpaKv(0.15).decide(seen(kv=0.225)) == 6
+    assert HpaKv(0.15).decide(seen(kv=0.225)) == 6
 
 
 def test_kpa_panics_at_twice_the_ready_pods_and_removes_nothing_then():
-    policy = baselines.Kpa(10.0)
+    policy = Kpa(10.0)
     assert policy.decide(seen(0, running=40.0)) == 4
     for now in (2, 4, 6):
         wanted = policy.decide(seen(now, running=200.0))
@@ -63,26 +68,26 @@ def test_kpa_panics_at_twice_the_ready_pods_and_removes_nothing_then():
 
 
 def test_apa_doubles_at_most_and_waits_300_s_before_it_halves_at_most():
-    policy = baselines.Apa(0.1)
+    policy = Apa(0.1)
     assert policy.decide(seen(0, kv=0.5)) == 8
     assert policy.decide(seen(100, kv=0.01)) == 4
     assert policy.decide(seen(300, kv=0.01)) == 2
-    assert baselines.Apa(0.1).decide(seen(kv=0.109)) == 4
+    assert Apa(0.1).decide(seen(kv=0.109)) == 4
 
 
 def test_wva_v1_moves_by_one_and_skips_while_pods_start():
-    assert baselines.WvaV1(0).decide(seen(kv=0.72)) == 5  # spare 0.08
-    assert baselines.WvaV1(0).decide(seen(kv=0.4, waiting=10.0)) == 5  # spare 2.5 of the queue
-    assert baselines.WvaV1(0).decide(seen(kv=0.72, starting=1)) == 4
-    assert baselines.WvaV1(0).decide(seen(kv=0.5)) == 3  # 0.667 on three leaves 0.133
-    assert baselines.WvaV1(0).decide(seen(kv=0.6)) == 4  # 0.8 on three leaves nothing
+    assert WvaV1(0).decide(seen(kv=0.72)) == 5  # spare 0.08
+    assert WvaV1(0).decide(seen(kv=0.4, waiting=10.0)) == 5  # spare 2.5 of the queue
+    assert WvaV1(0).decide(seen(kv=0.72, starting=1)) == 4
+    assert WvaV1(0).decide(seen(kv=0.5)) == 3  # 0.667 on three leaves 0.133
+    assert WvaV1(0).decide(seen(kv=0.6)) == 4  # 0.8 on three leaves nothing
 
 
 def test_wva_v2_counts_tokens():
     # One replica carries min(0.8 x 144,000; 30 x 1,125) = 33,750 tokens.
-    up = baselines.WvaV2(FLEET, 30.0).decide(seen(tokens_in_use=140_000.0, waiting=10.0))
+    up = WvaV2(FLEET, 30.0).decide(seen(tokens_in_use=140_000.0, waiting=10.0))
     assert up == 4 + 2  # 150,000 / 0.85 - 135,000 = 41,471 tokens
-    policy = baselines.WvaV2(FLEET, 30.0)
+    policy = WvaV2(FLEET, 30.0)
     for now in range(0, 301, 30):
         down = policy.decide(seen(now, tokens_in_use=40_000.0))
     assert down == 2  # 135,000 - 40,000 / 0.7 = 77,857 tokens
@@ -100,18 +105,18 @@ def test_wva_v2_counts_tokens():
     ],
 )
 def test_llmd_slo_formula(ratio, ready, ordered, expected):
-    assert baselines.LlmdSlo(0.55, 0.40).desired(ratio, ready, ordered) == expected
+    assert LlmdSlo(0.55, 0.40).desired(ratio, ready, ordered) == expected
 
 
 def test_llmd_slo_averages_45_s_and_caps_the_ratio():
-    policy = baselines.LlmdSlo(0.55, 0.40)
+    policy = LlmdSlo(0.55, 0.40)
     assert policy.decide(seen(0, slo_p90=100.0)) == 8  # 15 wanted, but doubled at most in 60 s
     assert policy.decide(seen(15, slo_p90=0.3, ordered=8, ready=8)) == 8  # the average is 1.15; the window holds 15
-    assert baselines.LlmdSlo(0.55, 0.40).decide(seen(slo_p90=0.5)) == 4
+    assert LlmdSlo(0.55, 0.40).decide(seen(slo_p90=0.5)) == 4
 
 
 def test_dynamo_forecasts_each_interval_and_never_goes_below_it():
-    policy = baselines.Dynamo(FLEET, 2.0)
+    policy = Dynamo(FLEET, 2.0)
     for now in range(5, 181, 5):
         wanted = policy.decide(seen(now, seconds=5.0, arrivals=20.0, batch=20.0, itl=0.05, prefill_rate=2500.0))
     assert wanted == 10
@@ -119,17 +124,17 @@ def test_dynamo_forecasts_each_interval_and_never_goes_below_it():
 
 def test_dynamo_adds_one_over_the_objective_and_watches_while_replicas_start():
     late = {"itl": 0.07, "batch": 60.0, "prefill_rate": 4000.0}
-    assert baselines.Dynamo(FLEET, 2.0).decide(seen(**late)) == 5
-    assert baselines.Dynamo(FLEET, 2.0).decide(seen(**late, starting=1)) == 4
+    assert Dynamo(FLEET, 2.0).decide(seen(**late)) == 5
+    assert Dynamo(FLEET, 2.0).decide(seen(**late, starting=1)) == 4
 
 
 def test_dynamo_removes_one_if_the_rest_stays_below_80_percent():
-    assert baselines.Dynamo(FLEET, 2.0).decide(seen(batch=10.0, prefill_rate=1000.0)) == 3
-    assert baselines.Dynamo(FLEET, 2.0).decide(seen(batch=60.0, prefill_rate=3500.0)) == 4
+    assert Dynamo(FLEET, 2.0).decide(seen(batch=10.0, prefill_rate=1000.0)) == 3
+    assert Dynamo(FLEET, 2.0).decide(seen(batch=60.0, prefill_rate=3500.0)) == 4
 
 
 def test_dynamo_forecast_follows_a_trend():
-    policy = baselines.Dynamo(FLEET, 2.0)
+    policy = Dynamo(FLEET, 2.0)
     for rate in range(10, 60, 2):
         forecast = policy.forecast(float(rate))
     assert 58 < forecast < 62
@@ -137,7 +142,7 @@ def test_dynamo_forecast_follows_a_trend():
 
 def test_oracle_orders_for_the_highest_rate_within_its_lead():
     rate = [10.0] * 1000 + [40.0] * 1000
-    policy = baselines.Oracle(rate, 100, 5.0)
+    policy = Oracle(rate, 100, 5.0)
     assert [policy.decide(seen(now)) for now in (5.0, 850.0, 900.0, 1500.0)] == [2, 2, 8, 8]
 
 
