@@ -92,7 +92,7 @@ demo-down: setup ## Remove what the demo made
 	$(BIN)/autoglm-demo down
 
 .PHONY: bench
-bench: setup ## Measure and print every figure (takes about 12 minutes)
+bench: setup ## Measure and print every figure (takes about an hour)
 	$(BIN)/python bench/run.py
 
 .PHONY: bench-agent

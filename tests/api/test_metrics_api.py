@@ -38,7 +38,11 @@ RBAC = "/apis/rbac.authorization.k8s.io/v1"
 RULES = [
     {"apiGroups": ["autoglm.io"], "resources": ["autoglmdeployments"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": ["autoglm.io"], "resources": ["autoglmdeployments/status"], "verbs": ["patch"]},
+    {"apiGroups": ["autoglm.io"], "resources": ["autoglmdeployments/scale"], "verbs": ["patch"]},
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["pods/status"], "verbs": ["patch"]},
+    {"apiGroups": [""], "resources": ["resourcequotas"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create", "patch"]},
     {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "get", "update"]},
 ]
 REVIEW = [{"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]}]
@@ -376,6 +380,8 @@ def test_a_backlog_reaches_the_replicas_within_an_hpa_period_and_three_seconds(
     assert (decision["from"], decision["to"], decision["reason"]) == (1, 5, "QueueBacklog")
     managers = {item["manager"] for item in written["metadata"]["managedFields"] if "f:autoscaling" in str(item)}
     assert "autoglm-autoscaler" in managers
+    (scaled,) = [item for item in written["metadata"]["managedFields"] if item.get("subresource") == "scale"]
+    assert scaled["manager"] == "autoglm-autoscaler", "ahead of the HPA, which found it done"
 
 
 def test_an_engine_that_fails_is_an_error_and_the_hpa_holds(cluster, shared_namespace, deployment, engine):
@@ -402,3 +408,28 @@ def test_it_stops_when_told_and_releases_the_lease(cluster, shared_namespace, de
     assert "error" not in levels, autoscaler.log.read_text()
     autoscaler.start()
     wait(30, lambda: read(cluster, shared_namespace).is_success)
+
+
+def test_decisions_outlive_the_process(cluster, shared_namespace, deployment, autoscaler, backlog):
+    def records():
+        kept = cluster.get("v1", "ConfigMap", shared_namespace, "phone-autoscaling")
+        return json.loads(kept["data"]["decisions.json"]) if kept else []
+
+    backlog()
+    wait(30, lambda: any(record["to"] == 5 for record in records()), autoscaler.log.read_text)
+    assert autoscaler.stop() == 0, autoscaler.log.read_text()
+    before = records()
+    log = autoscaler.log.read_text()
+    assert "memory not" not in log, log
+    autoscaler.start()
+    # Written again on the way out, after it was read on the way in.
+    wait(30, lambda: read(cluster, shared_namespace).is_success)
+    time.sleep(6)
+    assert autoscaler.stop() == 0
+    after = records()
+    autoscaler.start()
+    wait(30, lambda: read(cluster, shared_namespace).is_success)
+    assert [record["time"] for record in after[: len(before)]] == [record["time"] for record in before]
+    made = cluster.get("v1", "ConfigMap", shared_namespace, "phone-autoscaling")
+    agd = cluster.get(names.API_VERSION, names.KIND, shared_namespace, "phone")
+    assert [owner["uid"] for owner in made["metadata"]["ownerReferences"]] == [agd["metadata"]["uid"]]

@@ -29,6 +29,8 @@ KINDS = (
     ("rbac.authorization.k8s.io/v1", "clusterrolebindings", "ClusterRoleBinding", False),
     ("apiextensions.k8s.io/v1", "customresourcedefinitions", "CustomResourceDefinition", False),
     ("apiregistration.k8s.io/v1", "apiservices", "APIService", False),
+    ("admissionregistration.k8s.io/v1", "validatingadmissionpolicies", "ValidatingAdmissionPolicy", False),
+    ("admissionregistration.k8s.io/v1", "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", False),
 )
 
 
@@ -136,16 +138,44 @@ def test_certificates_are_made_once_and_kept(helm, cluster):
     assert {item["spec"]["caBundle"] for item in _by_kind(rendered, "APIService")} == {first["data"]["ca.crt"]}
 
 
-def test_a_metrics_api_of_others_is_named_and_left_alone(helm, cluster):
+def _operator_environment(objects):
+    (item,) = [item for item in _by_kind(objects, "Deployment") if item["metadata"]["name"] == "autoglm-operator"]
+    return {entry["name"]: entry.get("value") for entry in item["spec"]["template"]["spec"]["containers"][0]["env"]}
+
+
+@pytest.mark.parametrize("wish", [(), ("--set", "metricsAPI.enabled=false")])
+def test_a_metrics_api_of_others_is_left_alone_and_the_operator_told(helm, cluster, wish):
     objects, arguments = cluster
     objects[API_SERVICE] = _api_service("monitoring", "prometheus-adapter")
-    message = helm.refuses(*arguments)
+    rendered = helm.objects(*arguments, *wish)
+    assert not _by_kind(rendered, "APIService")
+    assert not [item for item in rendered if item["metadata"]["name"].endswith(("-review", "-authentication-reader"))]
+    environment = _operator_environment(rendered)
+    assert environment["METRICS_API_REGISTERED"] == "false"
+    assert environment["METRICS_API_SERVICE"] == "autoglm-system/autoglm-autoscaler"
+
+
+def test_who_insists_on_the_metrics_api_is_told_whose_it_is_and_what_else_to_set(helm, cluster):
+    objects, arguments = cluster
+    objects[API_SERVICE] = _api_service("monitoring", "prometheus-adapter")
+    message = helm.refuses(*arguments, "--set", "metricsAPI.enabled=true")
     assert "v1beta1.custom.metrics.k8s.io belongs to Service monitoring/prometheus-adapter" in message
-    assert "set metricsAPI.enabled=false" in message
-    assert not _by_kind(helm.objects(*arguments, "--set", "metricsAPI.enabled=false"), "APIService")
+    assert "set metricsAPI.enabled=auto or false" in message
 
 
-def test_our_own_metrics_api_is_upgraded(helm, cluster):
+@pytest.mark.parametrize("wish", [(), ("--set", "metricsAPI.enabled=true")])
+def test_our_own_metrics_api_is_upgraded(helm, cluster, wish):
     objects, arguments = cluster
     objects[API_SERVICE] = _ours(_api_service("autoglm-system", "autoglm-autoscaler"))
-    assert len(_by_kind(helm.objects(*arguments), "APIService")) == 2
+    rendered = helm.objects(*arguments, *wish)
+    assert len(_by_kind(rendered, "APIService")) == 2
+    assert _operator_environment(rendered)["METRICS_API_REGISTERED"] == "true"
+
+
+def test_another_backend_that_serves_our_metrics_is_taken_for_ours(helm, cluster):
+    _, arguments = cluster
+    rendered = helm.objects(*arguments, "--set", "metricsAPI.backend=monitoring/prometheus-adapter")
+    assert not _by_kind(rendered, "APIService")
+    environment = _operator_environment(rendered)
+    assert environment["METRICS_API_SERVICE"] == "monitoring/prometheus-adapter"
+    assert environment["METRICS_API_REGISTERED"] == "true"

@@ -47,6 +47,7 @@ def test_every_object_of_ours_carries_the_recommended_labels(objects):
 
 def test_every_namespaced_object_names_its_namespace(objects):
     cluster_wide = {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "APIService"}
+    cluster_wide |= {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
     for item in objects:
         assert ("namespace" in item["metadata"]) == (item["kind"] not in cluster_wide), item["metadata"]["name"]
 
@@ -248,7 +249,7 @@ def test_an_old_cluster_is_refused(helm):
     [
         ((), "helm test autoglm --namespace autoglm-system"),
         ((), "no Prometheus Operator was found"),
-        (("--set", "metricsAPI.enabled=false"), "spec.autoscaling has no effect"),
+        (("--set", "metricsAPI.enabled=false"), "the autoscaler writes replicas itself"),
         (("--set", "agent.source=replay"), "GPU figures are made up"),
         (("--set", "crds.keep=false"), "removing this release deletes every AutoGLMDeployment"),
         (("--set", "watchNamespaces={team-a,team-b}"), "serves the namespaces team-a, team-b"),

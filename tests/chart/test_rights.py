@@ -13,7 +13,14 @@ pytestmark = pytest.mark.chart
 FORBIDDEN_VERBS = {"*", "escalate", "bind", "impersonate", "deletecollection"}
 FORBIDDEN_RESOURCES = {"*", "secrets", "pods/exec", "pods/attach", "nodes/proxy", "serviceaccounts/token"}
 #: What has no namespace, and is done without in a release that is limited to some.
-CLUSTER_WIDE = {"customresourcedefinitions", "subjectaccessreviews", "nodes", "deviceclasses", "resourceslices"}
+CLUSTER_WIDE = {
+    "customresourcedefinitions",
+    "subjectaccessreviews",
+    "nodes",
+    "deviceclasses",
+    "resourceslices",
+    "apiservices",
+}
 DRA_KINDS = ("deviceclasses", "resourceslices")
 ACCOUNTS = ("operator", "autoscaler")
 
@@ -63,7 +70,7 @@ def test_no_account_is_bound_to_a_role_of_others(objects):
     bound = {
         item["roleRef"]["name"]
         for item in objects
-        if item["kind"].endswith("Binding")
+        if item["kind"].endswith("RoleBinding")
         and item["roleRef"]["name"]
         not in {role["metadata"]["name"] for role in objects if role["kind"].endswith("Role")}
     }
@@ -100,6 +107,7 @@ def test_the_rest_of_the_operator_is_reading_and_reporting(helm):
         ("", "", "pods/log", "get"),
         *(("", "", "nodes", verb) for verb in ("list", "watch")),
         *(("", "resource.k8s.io", kind, verb) for kind in DRA_KINDS for verb in ("list", "watch")),
+        *(("", "apiregistration.k8s.io", "apiservices", verb) for verb in ("list", "watch")),
         ("", "events.k8s.io", "events", "create"),
         *(("", "apiextensions.k8s.io", "customresourcedefinitions", verb) for verb in ("list", "watch")),
         *(("autoglm-system", "coordination.k8s.io", "leases", verb) for verb in ("create", "get", "update")),
@@ -111,10 +119,14 @@ def test_reading_logs_can_be_turned_off(helm):
     assert not any(resource == "pods/log" for _, _, resource, _ in rights)
 
 
-def test_the_autoscaler_reads_and_writes_status_only(helm):
+def test_the_autoscaler_writes_status_replicas_and_what_it_remembers_only(helm):
     assert _granted(helm.objects(), "autoscaler") == {
         *(("", names.GROUP, names.PLURAL, verb) for verb in ("get", "list", "watch")),
         ("", names.GROUP, f"{names.PLURAL}/status", "patch"),
+        ("", names.GROUP, f"{names.PLURAL}/scale", "patch"),
+        ("", "", "pods/status", "patch"),
+        *(("", "", "resourcequotas", verb) for verb in ("get", "list", "watch")),
+        *(("", "", "configmaps", verb) for verb in ("get", "create", "patch")),
         *(("", "", "pods", verb) for verb in ("get", "list", "watch")),
         ("", "authorization.k8s.io", "subjectaccessreviews", "create"),
         *(("autoglm-system", "coordination.k8s.io", "leases", verb) for verb in ("create", "get", "update")),

@@ -4,12 +4,18 @@ import json
 import subprocess
 import time
 import uuid
+from dataclasses import replace
 
+import httpx
 import pytest
 import yaml
 from tests.chart.openapi import write_schemas
 
 from autoglm_operator.api.signals import SIGNALS
+from autoglm_operator.autoscaler import drains
+from autoglm_operator.autoscaler.pods import EnginePod
+from autoglm_operator.decide.victims import Stage
+from autoglm_operator.kube.connection import Connection
 
 pytestmark = [pytest.mark.chart, pytest.mark.api]
 
@@ -74,6 +80,7 @@ def schemas(server, tmp_path_factory):
         "rbac.authorization.k8s.io/v1",
         "apiregistration.k8s.io/v1",
         "apiextensions.k8s.io/v1",
+        "admissionregistration.k8s.io/v1",
     }
     return write_schemas(server.get, used, tmp_path_factory.mktemp("schemas"))
 
@@ -204,3 +211,154 @@ def test_the_autoscaler_may_ask_the_authorizer(server, rights):
     review = {"verb": "create", "group": "authorization.k8s.io", "resource": "subjectaccessreviews"}
     assert _eventually(server.allows, f"{rights}-autoscaler", **review)
     assert not server.allows(f"{rights}-operator", **review)
+
+
+_OWNER = {"apiVersion": "autoglm.io/v1alpha1", "kind": "AutoGLMDeployment", "name": "phone", "uid": str(uuid.uuid4())}
+
+
+def _config_map(name, *owners, **data):
+    meta = {"name": name, "namespace": "team-a", "ownerReferences": list(owners)}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
+
+
+def _policies(helm, release, resource):
+    rendered = [item for item in helm.objects(release=release) if "AdmissionPolicy" in item["kind"]]
+    return [item for item in rendered if item["metadata"]["name"] == f"{release}-autoscaler-{resource}"]
+
+
+@pytest.fixture(scope="module")
+def write(server, helm):
+    """Return what writes a ConfigMap as the autoscaler, and as somebody else."""
+    release = f"autoglm-{uuid.uuid4().hex[:8]}"
+    policies = _policies(helm, release, "configmaps")
+    assert [item["kind"] for item in policies] == ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"]
+    narrow = helm.objects("--set", "watchNamespaces={team-a}", release=release)
+    roles = [item for item in narrow if item["apiVersion"] == "rbac.authorization.k8s.io/v1"]
+    server.apply(policies + roles)
+    account = f"--as=system:serviceaccount:autoglm-system:{release}-autoscaler"
+
+    def write(document, *user):
+        text = yaml.safe_dump(document)
+        options = ("--server-side", "--force-conflicts", "--field-manager=test", "--filename=-")
+        return server.run("apply", *options, *(user or (account,)), stdin=text, check=False)
+
+    # The policy is in force a moment after it was written.
+    end = time.monotonic() + 30
+    while (said := write(_config_map("any"))).returncode == 0 or "writes no ConfigMaps but those" not in said.stderr:
+        assert time.monotonic() < end, said
+        time.sleep(0.5)
+    yield write, lambda document: write(document, "--as=admin", "--as-group=system:masters")
+    mine = [item for item in (*policies, *roles) if item["metadata"]["name"].startswith(release)]
+    server.run("delete", "--filename=-", "--ignore-not-found", stdin=yaml.safe_dump_all(mine))
+
+
+def test_its_own_are_written_and_written_again(write):
+    as_autoscaler, _ = write
+    for number in range(2):
+        said = as_autoscaler(_config_map("phone-autoscaling", _OWNER, number=str(number)))
+        assert said.returncode == 0, said.stderr
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        _config_map("aws-auth", _OWNER),
+        _config_map("tablet-autoscaling"),
+        _config_map("watch-autoscaling", _OWNER | {"apiVersion": "apps/v1", "kind": "Deployment"}),
+    ],
+)
+def test_others_are_not_made(write, document):
+    as_autoscaler, _ = write
+    said = as_autoscaler(document)
+    assert said.returncode != 0
+    assert "the autoscaler writes no ConfigMaps but those that AutoGLMDeployments own" in said.stderr
+
+
+def test_others_are_not_made_its_own(write):
+    as_autoscaler, as_admin = write
+    assert as_admin(_config_map("theirs-autoscaling", mine="1")).returncode == 0
+    assert as_autoscaler(_config_map("theirs-autoscaling", _OWNER, mine="2")).returncode != 0
+    # Nobody else is bound by it.
+    assert as_admin(_config_map("theirs-autoscaling", _OWNER, mine="2")).returncode == 0
+
+
+class Pods:
+    """Two pods, one of them an engine's, and a ServiceAccount with the rights and limits of the chart's autoscaler."""
+
+    def __init__(self, server, kubeconfig, release):
+        # kubectl reads before it patches, which the autoscaler may not and does not.
+        connection = Connection.from_kubeconfig(kubeconfig)
+        self.http = httpx.Client(base_url=connection.server, verify=connection.ssl_context)
+        self._account = f"system:serviceaccount:autoglm-system:{release}-autoscaler"
+        ours = {"app.kubernetes.io/managed-by": "autoglm-operator", "autoglm.io/deployment": "phone", "team": "a"}
+        self.made = [self._pod("engine", ours | {"autoglm.io/serving": "true"}), self._pod("other", {"team": "a"})]
+        server.apply(self.made)
+
+    @staticmethod
+    def _pod(name, labels):
+        meta = {"name": name, "namespace": "team-a", "labels": labels, "annotations": {"note": "kept"}}
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": meta,
+            "spec": {"containers": [{"name": "c", "image": "none"}], "nodeSelector": {"none": "none"}},
+        }
+
+    def patch(self, name, body):
+        """Patch `pods/status` as the autoscaler does; return what is wrong with it, empty if nothing is."""
+        headers = {"Content-Type": "application/merge-patch+json", "Impersonate-User": self._account}
+        path = f"/api/v1/namespaces/team-a/pods/{name}/status"
+        answer = self.http.patch(path, content=json.dumps(body), headers=headers)
+        return "" if answer.is_success else answer.json()["message"]
+
+
+@pytest.fixture(scope="module")
+def pods(server, helm, control_plane):
+    release = f"autoglm-{uuid.uuid4().hex[:8]}"
+    policies = _policies(helm, release, "pods")
+    assert [item["kind"] for item in policies] == ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"]
+    narrow = helm.objects("--set", "watchNamespaces={team-a}", release=release)
+    roles = [item for item in narrow if item["apiVersion"] == "rbac.authorization.k8s.io/v1"]
+    server.apply(policies + roles)
+    made = Pods(server, control_plane.kubeconfig, release)
+    end = time.monotonic() + 30
+    while "writes to no pods but" not in (said := made.patch("other", {"metadata": {"labels": {"a": "b"}}})):
+        assert time.monotonic() < end, said
+        time.sleep(0.5)
+    yield made
+    made.http.close()
+    mine = [item for item in (*policies, *roles) if item["metadata"]["name"].startswith(release)]
+    text = yaml.safe_dump_all([*mine, *made.made])
+    server.run("delete", "--filename=-", "--ignore-not-found", "--grace-period=0", stdin=text)
+
+
+def test_an_engine_pod_is_taken_out_of_service_and_put_back(pods, server):
+    pod = EnginePod("team-a", "engine", "", "phone", "", ready=True, unschedulable=False)
+    out = replace(pod, serving=False, deletion_cost="-2147483647")
+    for one, stage in ((pod, Stage.DRAINING), (out, Stage.DRAINED), (replace(out, drained=True), Stage.SERVING)):
+        body = drains.body(one, stage, 1_700_000_000.0)
+        del body["metadata"]["uid"]
+        assert pods.patch("engine", body) == ""
+        labels = server.get("/api/v1/namespaces/team-a/pods/engine")["metadata"]["labels"]
+        assert labels["autoglm.io/serving"] == stage
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"metadata": {"labels": {"team": "b"}}},
+        {"metadata": {"labels": {"autoglm.io/deployment": None}}},
+        {"metadata": {"annotations": {"note": "other"}}},
+        {"metadata": {"annotations": {"more": "any"}}},
+        {"status": {"podIP": "10.0.0.66", "podIPs": [{"ip": "10.0.0.66"}]}},
+        {"status": {"phase": "Failed"}},
+    ],
+    ids=["label", "label away", "annotation", "another annotation", "address", "phase"],
+)
+def test_nothing_else_of_an_engine_pod_is_written(pods, body):
+    assert "writes nothing to a pod but whether it is in service" in pods.patch("engine", body)
+
+
+def test_no_other_pod_is_written(pods):
+    said = pods.patch("other", {"metadata": {"labels": {"autoglm.io/serving": "draining"}}})
+    assert "writes to no pods but the engine pods of AutoGLMDeployments" in said

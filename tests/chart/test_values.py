@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from autoglm_operator.api.v1alpha1 import EngineType
-from autoglm_operator.settings import DEFAULT_AGENT_IMAGE, DEFAULT_BENCH_IMAGE, DEFAULT_IMAGES, Settings
+from autoglm_operator.settings import DEFAULT_AGENT_IMAGE, DEFAULT_BENCH_IMAGE, DEFAULT_IMAGES, Scaling, Settings
 
 pytestmark = pytest.mark.chart
 
@@ -37,6 +37,9 @@ def _environment(objects, name):
         ("telemetry.otlpEndpoint=otel-collector:4318", "/telemetry/otlpEndpoint"),
         ("telemetry.sampleRatio=1.5", "/telemetry/sampleRatio"),
         ("metricsAPI.tls.caBundle=MA==", "/metricsAPI/tls/caBundle"),
+        ("metricsAPI.enabled=maybe", "/metricsAPI/enabled"),
+        ("metricsAPI.backend=prometheus-adapter", "/metricsAPI/backend"),
+        ("prometheus.address=prometheus:9090", "/prometheus/address"),
         ("autoscaler.scrapeIntervalSeconds=0", "/autoscaler/scrapeIntervalSeconds"),
     ],
 )
@@ -106,9 +109,12 @@ def test_the_processes_accept_what_the_chart_sets(helm, chart, process):
         assert settings.images.agent_source == "replay"
         assert settings.images.agent_otlp_endpoint == "http://otel-collector.monitoring:4317"
         assert settings.images.pull_policy == "Always"
+        assert settings.images.scaling == Scaling(
+            "autoglm-system/inference-autoscaler", prometheus="http://prometheus-operated.monitoring:9090"
+        )
         assert settings.images.engines[EngineType.VLLM] == "mirror.example.com/mirror/vllm:v0.33.1"
     else:
-        assert settings.scrape_interval == 2.5
+        assert settings.scrape_interval == 4
 
 
 def test_every_variable_that_the_chart_sets_is_read_by_the_code(helm, chart):
@@ -127,6 +133,11 @@ def test_every_variable_that_the_chart_sets_is_read_by_the_code(helm, chart):
         for item in helm.objects(*flavour):
             if item["kind"] == "Deployment":
                 assert set(_environment([item], item["metadata"]["name"])) <= read
+
+
+def test_the_scrape_interval_is_that_of_the_code(helm):
+    environment = _environment(helm.objects(), "autoglm-autoscaler")
+    assert Settings.from_environ(environment).scrape_interval == Settings().scrape_interval
 
 
 def test_the_version_is_that_of_the_program(chart):

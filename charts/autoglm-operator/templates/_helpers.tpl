@@ -176,6 +176,35 @@ subjects:
   verbs: [get, update]
 {{- end -}}
 
+{{/* What another backend of custom.metrics.k8s.io owns of it, in words; empty if there is none, or no cluster to ask. */}}
+{{- define "autoglm.otherMetricsAPI" -}}
+{{- $ours := printf "%s/%s" .Release.Namespace (include "autoglm.name" (dict "root" . "component" "autoscaler")) -}}
+{{- $found := list -}}
+{{- range $version := list "v1beta1" "v1beta2" -}}
+{{- $object := printf "%s.custom.metrics.k8s.io" $version -}}
+{{- with (lookup "apiregistration.k8s.io/v1" "APIService" "" $object).spec -}}
+{{- $service := printf "%s/%s" .service.namespace .service.name -}}
+{{- if ne $service $ours -}}
+{{- $found = append $found (printf "APIService %s belongs to Service %s" $object $service) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- join ", " $found -}}
+{{- end -}}
+
+{{/* "true" if the autoscaler is to be registered for custom.metrics.k8s.io; otherwise empty. */}}
+{{- define "autoglm.metricsAPI" -}}
+{{- $wish := toString .Values.metricsAPI.enabled -}}
+{{- if eq $wish "true" -}}
+{{- with include "autoglm.otherMetricsAPI" . -}}
+{{- fail (printf "metricsAPI.enabled=true: %s, and a cluster has room for one backend: remove that one, or set metricsAPI.enabled=auto or false, and the autoscaler writes replicas itself" .) -}}
+{{- end -}}
+true
+{{- else if and (eq $wish "auto") (not .Values.metricsAPI.backend) -}}
+{{- if not (include "autoglm.otherMetricsAPI" .) -}}true{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Object metrics of an AutoGLMDeployment as RBAC names them; RBAC has no wildcard for "any subresource of one resource". */}}
 {{- define "autoglm.metricResources" -}}
 {{- range list

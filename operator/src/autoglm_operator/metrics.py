@@ -173,7 +173,7 @@ BENCHMARK_CONDITION: Final = Metric(
     "Conditions of each AutoGLMBenchmark: 1 for the status it has, 0 for the others.",
     (
         *BENCHMARK,
-        Label("type", "Type of the condition.", ("Complete", "Stalled", "ObjectiveMet", "Regression")),
+        Label("type", "Type of the condition.", ("Complete", "Stalled", "ObjectiveMet", "Regression", "ReportWritten")),
         Label("status", "A status that it can have.", ("True", "False", "Unknown")),
     ),
 )

@@ -36,8 +36,24 @@ class Alerts:
 
 
 @dataclass(frozen=True, slots=True)
+class Scaling:
+    """How replicas can be written in this cluster.
+
+    Attributes:
+        metrics_service: Service whose custom metrics are the autoscaler's, as namespace/name; empty if that was not
+            told, and then the one that is there is taken for it.
+        metrics_registered: whether it was registered for custom metrics, where that cannot be looked up.
+        prometheus: URL of a Prometheus that scrapes the autoscaler; empty if there is none for KEDA to ask.
+    """
+
+    metrics_service: str = ""
+    metrics_registered: bool = True
+    prometheus: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Images:
-    """Images that the rendered pods run, how the agent finds its GPUs, and how a Prometheus finds what is made for it.
+    """Images that the rendered pods run, how the agent finds its GPUs, and how others find what is made for them.
 
     Attributes:
         engines: image of each engine type.
@@ -49,6 +65,7 @@ class Images:
         agent_otlp_endpoint: where agents send OTLP metrics; `None` if nowhere.
         pod_monitor_labels: by which a Prometheus selects PodMonitors.
         alerts: on deployments; `None` for none.
+        scaling: how replicas can be written.
     """
 
     engines: Mapping[EngineType, str] = field(default_factory=lambda: dict(DEFAULT_IMAGES))
@@ -60,6 +77,11 @@ class Images:
     agent_otlp_endpoint: str | None = None
     pod_monitor_labels: Mapping[str, str] = field(default_factory=dict)
     alerts: Alerts | None = field(default_factory=Alerts)
+    scaling: Scaling = Scaling()
+
+
+#: Between two scrapes: with the scrape, the decision and its write, a step of demand is answered within 3 s.
+SCRAPE_SECONDS: Final = 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +113,7 @@ class Settings:
     otlp_endpoint: str | None = None
     trace_ratio: float = 1.0
     log_level: str = "info"
-    scrape_interval: float = 3.0
+    scrape_interval: float = SCRAPE_SECONDS
     health_port: int = 8080
     api_port: int = 6443
     tls_cert_file: str = "/tls/tls.crt"
@@ -116,7 +138,7 @@ class Settings:
             otlp_endpoint=environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
             trace_ratio=_share(environ, "OTEL_TRACES_SAMPLER_ARG", 1.0),
             log_level=_choice(environ, "LOG_LEVEL", ("debug", "info", "warning", "error"), "info"),
-            scrape_interval=_positive(environ, "SCRAPE_INTERVAL_SECONDS", 3.0),
+            scrape_interval=_positive(environ, "SCRAPE_INTERVAL_SECONDS", SCRAPE_SECONDS),
             health_port=_port(environ, "HEALTH_PORT", 8080),
             api_port=_port(environ, "API_PORT", 6443),
             tls_cert_file=environ.get("TLS_CERT_FILE", "/tls/tls.crt"),
@@ -136,6 +158,11 @@ def _images(environ: Mapping[str, str]) -> Images:
         agent_otlp_endpoint=environ.get("AGENT_OTLP_ENDPOINT") or None,
         pod_monitor_labels=_labels(environ, "POD_MONITOR_LABELS"),
         alerts=_alerts(environ),
+        scaling=Scaling(
+            metrics_service=environ.get("METRICS_API_SERVICE") or "",
+            metrics_registered=_choice(environ, "METRICS_API_REGISTERED", ("true", "false"), "true") == "true",
+            prometheus=(environ.get("PROMETHEUS_ADDRESS") or "").rstrip("/"),
+        ),
     )
 
 

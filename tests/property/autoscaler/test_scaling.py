@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoglm_operator.api.v1alpha1 import Autoscaling
-from autoglm_operator.decide.needs import Signals, Tail
-from autoglm_operator.decide.scaling import decide
+from autoglm_operator.decide.bounds import bounds_of
+from autoglm_operator.decide.needs import ScalingReason, Signals, Tail
+from autoglm_operator.decide.scaling import ASSUMED_BATCH, Advice, Case
+from autoglm_operator.decide.scaling import decide as decide_case
 
 counts = st.floats(0, 2000).map(round)
 shares = st.floats(0, 1)
@@ -16,6 +18,10 @@ tails = st.none() | st.builds(Tail, st.floats(0, 50), st.integers(0, 500))
 few = st.integers(0, 3)
 batches = st.none() | st.integers(1, 256)
 orders = st.integers(0, 60)
+
+
+def decide(spec, batch, ordered, seen, advice=None):
+    return decide_case(Case(spec, bounds_of(spec, 0.0, None), batch or ASSUMED_BATCH, ordered, seen, advice))
 
 
 @st.composite
@@ -79,6 +85,33 @@ doubts = st.one_of(
 def test_doubt_never_lowers_within_the_bounds(spec, batch, ordered, seen):
     bounded = min(max(ordered, spec.min_replicas), spec.max_replicas)
     assert decide(spec, batch, ordered, seen).to >= bounded
+
+
+@st.composite
+def advised(draw):
+    """A spec and what a law may say about it."""
+    spec = draw(specs())
+    to = draw(st.integers(spec.min_replicas, spec.max_replicas))
+    need = draw(st.integers(to, 100)) if to == spec.max_replicas else to
+    rates = draw(st.floats(0, 1000)), draw(st.floats(0.01, 100))
+    return spec, Advice(to, need, ScalingReason.LOAD, "because", *rates, draw(st.booleans()))
+
+
+@given(advised(), batches, orders, signals())
+def test_advice_is_followed_within_the_bounds(given, batch, ordered, seen):
+    spec, advice = given
+    found = decide(spec, batch, ordered, seen, advice)
+    bounded = min(max(ordered, spec.min_replicas), spec.max_replicas)
+    assert spec.min_replicas <= found.to <= spec.max_replicas
+    assert found.to >= min(advice.to, bounded), "nothing goes that the law keeps"
+    assert seen.unschedulable or found.to >= advice.to
+
+
+@given(advised(), batches, orders, doubts)
+def test_doubt_never_lowers_whatever_the_law_says(given, batch, ordered, seen):
+    spec, advice = given
+    bounded = min(max(ordered, spec.min_replicas), spec.max_replicas)
+    assert decide(spec, batch, ordered, seen, advice).to >= bounded
 
 
 @given(specs(), batches, st.integers(1, 60), signals(ready=0))

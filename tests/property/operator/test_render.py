@@ -87,6 +87,9 @@ def keep_rules(spec):
         scaling["minReplicas"] = min(scaling.get("minReplicas", 1), scaling["maxReplicas"])
         scaling.pop("scaleDownHold", None)
         scaling.get("signals", {}).setdefault("queueDepth", {})
+        for schedule in scaling.get("schedules", []):
+            schedule.pop("maxReplicas", None)
+            schedule |= {"duration": "1h", "minReplicas": scaling["maxReplicas"]}
 
 
 def keep_engine_rules(engine):

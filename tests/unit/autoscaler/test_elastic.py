@@ -7,12 +7,17 @@ import pytest
 from autoglm_operator.api.v1alpha1 import Autoscaling, Tolerance
 from autoglm_operator.autoscaler.agent_state import AgentSample
 from autoglm_operator.autoscaler.store import History
+from autoglm_operator.decide.bounds import bounds_of
 from autoglm_operator.decide.elastic import ELASTIC_PERIODS, Load, limit_of, reduce
 from autoglm_operator.decide.needs import Signals
-from autoglm_operator.decide.scaling import decide
+from autoglm_operator.decide.scaling import Case, decide
 
 AUTOSCALING = Autoscaling(max_replicas=8)
 SIGNALS = Signals(ready=2, running=110.0, waiting=0.0, peak=110.0, evidence=60.0)
+
+
+def judged(batch, ordered, signals):
+    return decide(Case(AUTOSCALING, bounds_of(AUTOSCALING, 0.0, None), batch, ordered, signals))
 
 
 def asked(*requests):
@@ -49,11 +54,11 @@ def test_without_a_request_nothing_changes():
 
 
 def test_pressure_leads_to_more_replicas():
-    assert decide(AUTOSCALING, 64, 2, SIGNALS).to == 2
+    assert judged(64, 2, SIGNALS).to == 2
     reduced = reduce(64, [Load(60.0, 32), Load(50.0)], SIGNALS)
     assert (reduced.batch, reduced.signals.waiting, reduced.signals.running) == (48, 28.0, 82.0)
     assert reduced.signals.in_flight == SIGNALS.in_flight
-    assert decide(AUTOSCALING, reduced.batch, 2, reduced.signals).to == 3
+    assert judged(reduced.batch, 2, reduced.signals).to == 3
     assert reduced.sentence == (
         "agents of 1 of 2 replicas ask for at most 32 requests at once under memory pressure: 48 instead of 64 count "
         "as the batch of a replica"
@@ -62,6 +67,6 @@ def test_pressure_leads_to_more_replicas():
 
 def test_replicas_are_not_spared_at_the_cost_of_one_under_pressure():
     calm = replace(SIGNALS, ready=3, running=40.0, peak=40.0, waiting=0.0)
-    assert decide(AUTOSCALING, 64, 3, calm).to < 3
+    assert judged(64, 3, calm).to < 3
     reduced = reduce(64, [Load(14.0, 12), Load(13.0, 12), Load(13.0, 12)], calm)
-    assert decide(AUTOSCALING, reduced.batch, 3, reduced.signals).to >= 3
+    assert judged(reduced.batch, 3, reduced.signals).to >= 3

@@ -12,7 +12,8 @@ from autoglm_operator.autoscaler.metrics import Metrics
 from autoglm_operator.autoscaler.pods import EnginePod, Target
 from autoglm_operator.autoscaler.snapshot import take
 from autoglm_operator.decide.bottleneck import Setup
-from autoglm_operator.decide.scaling import decide
+from autoglm_operator.decide.bounds import bounds_of
+from autoglm_operator.decide.scaling import Case, Forecast, decide
 
 KEY = ("prod", "phone")
 STARTED = 5000.0
@@ -80,14 +81,31 @@ def busy(history, sample, *, until=60, **fields):
 def test_demand_capacity_and_needs(following, metrics, history, sample):
     known = history(sample(90.0, running=16, waiting=30), sample(100.0, running=16, waiting=60, ttft=(20,)))
     snapshot = take([(NEW, known)], 100.0, 3.0)
-    decision = decide(TARGET.autoscaling, TARGET.batch, TARGET.replicas, snapshot.signals)
+    bounds = bounds_of(TARGET.autoscaling, 0.0, None)
+    decision = decide(Case(TARGET.autoscaling, bounds, TARGET.batch, TARGET.replicas, snapshot.signals))
     following.show(TARGET, snapshot, decision, snapshot.signals.saturated_rate)
     # 20 first tokens and 30 more that wait, in 10 s.
     assert shown(metrics.demand) == {(): 5.0}
     assert shown(metrics.capacity) == {(): 2.0}
     assert shown(metrics.need) == {("queue",): 5.0}
+    assert shown(metrics.forecast) == {}
+    told = replace(
+        decision,
+        forecast=Forecast(5.0, 2.0, 6.0, 9.0, 240.0),
+        candidates=(("QueueBacklog", 5.0), ("Hold", 4.2), ("QueueBacklog", 3.5), ("ColdStartLead", 3.1), ("Load", 2.6)),
+    )
+    following.show(TARGET, snapshot, told, 2.0)
+    assert shown(metrics.need) == {
+        ("queue",): 5.0,
+        ("hold",): 4.2,
+        ("backlog",): 3.5,
+        ("forecast",): 3.1,
+        ("load",): 2.6,
+    }
+    assert shown(metrics.forecast) == {("expected",): 6.0, ("upper",): 9.0}
     following.show(TARGET, take([], 100.0, 3.0), None, None)
-    assert (shown(metrics.demand), shown(metrics.capacity), shown(metrics.need)) == ({}, {}, {})
+    assert (shown(metrics.forecast), shown(metrics.demand)) == ({}, {})
+    assert (shown(metrics.capacity), shown(metrics.need)) == ({}, {})
 
 
 def look(following, known, now, target=TARGET, ready=NEW):

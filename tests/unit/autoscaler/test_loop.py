@@ -9,15 +9,22 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from autoglm_operator.api.signals import DESIRED_REPLICAS, QUEUE_DEPTH
+from autoglm_operator.api.signals import DESIRED_REPLICAS, QUEUE_DEPTH, RUNNING_REQUESTS
+from autoglm_operator.api.status import Actuation
 from autoglm_operator.api.v1alpha1 import Autoscaling, Tolerance
+from autoglm_operator.autoscaler.actuator import Actuator
 from autoglm_operator.autoscaler.agent_state import AgentSample
+from autoglm_operator.autoscaler.drains import Drains
 from autoglm_operator.autoscaler.engine_metrics import EngineSample, ScrapeError
+from autoglm_operator.autoscaler.judge import Judge
 from autoglm_operator.autoscaler.loop import Loop
+from autoglm_operator.autoscaler.memory import Memory
 from autoglm_operator.autoscaler.metrics import Metrics
 from autoglm_operator.autoscaler.pods import EnginePod, Target
 from autoglm_operator.autoscaler.published import Published, Unavailable, Unknown
+from autoglm_operator.autoscaler.quota import Quotas
 from autoglm_operator.decide.elastic import ELASTIC_PERIODS
+from autoglm_operator.kube.errors import ApiError
 
 KEY = ("prod", "phone")
 
@@ -35,7 +42,13 @@ class World:
         self.metrics = Metrics()
         self.published = Published(interval)
         writer = SimpleNamespace(write=self._write, forget=lambda key: None)
-        self.loop = Loop(self, self, self.published, writer, self.metrics, interval=interval)
+        parts = {"judge": Judge(interval), "drains": Drains(self, lambda: False, interval=interval)}
+        parts |= {"actuator": Actuator(self, lambda: True, self.metrics)}
+        self.kept = {}
+        self.quotas = Quotas(None, [])
+        self.memory = Memory(self, lambda: False, parts["judge"])
+        parts |= {"quotas": self.quotas, "memory": self.memory}
+        self.loop = Loop(self, self, self.published, writer, self.metrics, **parts, interval=interval)
 
     def on_pod_gone(self, call):
         self.pod_gone = call
@@ -45,6 +58,11 @@ class World:
 
     def pods_of(self, key):
         return self.pods if key == KEY else []
+
+    async def get(self, _, kind, namespace, name):
+        if kind in self.kept:
+            return self.kept[kind]
+        raise ApiError(404, {}, f"GET {namespace}/{name}")
 
     async def engine(self, pod):
         self.scraped.append((asyncio.get_running_loop().time(), pod.uid))
@@ -96,7 +114,7 @@ async def test_the_first_scrape_that_sees_a_backlog_orders_replicas(world, spans
     assert world.written[-1].to == 5
     await world.loop.visit(KEY)
     (span,) = spans.get_finished_spans()
-    assert span.events[0].attributes["sentence"].startswith("1 → 5 replicas: 60 requests wait")
+    assert span.events[-1].attributes["sentence"].startswith("1 → 5 replicas: 60 requests wait")
     assert [record.reason for record in caplog.records] == ["QueueBacklog"]
     assert world.series("autoglm_autoscaler_decisions")["QueueBacklog", "up"] == 1
     exposed = world.metrics.exposition.render("application/openmetrics-text;version=1.0.0")[1].decode()
@@ -122,8 +140,11 @@ async def test_a_decision_leads_to_its_span_for_as_long_as_it_holds(world, spans
         "autoglm.decision.from": 1,
         "autoglm.decision.to": 5,
         "autoglm.decision.reason": "QueueBacklog",
+        "autoglm.decision.candidates": ("QueueBacklog=5",),
     }
-    assert span.events[0].attributes["candidates"] == ("QueueBacklog=5",)
+    assert [event.attributes["reason"] for event in span.events] == ["Steady", "QueueBacklog"]
+    assert span.events[0].timestamp < span.events[1].timestamp
+    assert span.events[1].attributes["candidates"] == ("QueueBacklog=5",)
 
 
 async def test_scrapes_that_failed_or_were_slow_are_below_the_decision(world, spans):
@@ -256,3 +277,44 @@ async def test_events_are_counted_and_gone_with_the_deployment(world):
     world.target_gone(KEY)
     assert world.series("autoglm_autoscaler_slo_requests") == {}
     assert world.series("autoglm_autoscaler_demand_requests_per_second") == {}
+
+
+async def test_a_quota_bounds_what_is_ordered_and_the_decision_says_so(world):
+    world.waiting = 60
+    meta = {"namespace": "prod", "name": "team", "resourceVersion": "1"}
+    world.quotas.reflector.store({"metadata": meta, "status": {"hard": {"pods": "3"}, "used": {"pods": "1"}}})
+    for _ in range(2):
+        await world.loop.visit(KEY)
+    assert world.written[-1].to == 3
+    assert "ResourceQuota team of namespace prod allows 3 replicas of 1 pod" in world.written[-1].message
+    assert [limit.reason for limit in world.written[-1].limits] == ["QuotaReached"]
+
+
+async def test_each_decision_is_remembered_with_its_bounds(world):
+    world.waiting = 60
+    for _ in range(3):
+        await world.loop.visit(KEY)
+    records = world.memory._kept[KEY].ring.records
+    assert (records[-1].to, records[-1].inputs.bounds) == (5, "minReplicas is 1 and maxReplicas 8")
+    world.target_gone(KEY)
+    assert world.memory._kept == {}
+
+
+async def test_what_cannot_be_kept_is_a_limit(world):
+    world.kept["ConfigMap"] = {"metadata": {"name": "phone-autoscaling"}}
+    await world.loop.visit(KEY)
+    assert [limit.reason for limit in world.written[-1].limits] == ["MemoryNotKept"]
+
+
+async def test_a_replica_on_its_way_out_counts_for_nothing_but_keeps_the_number_up(world):
+    ours = Actuation(path="HPA", message="m")
+    world.targets[KEY] = Target(*KEY, "u", 2, Autoscaling(max_replicas=8), 16, actuation=ours)
+    leaving = replace(world.pods[0], name="b", uid="uid-b", serving=False, draining_since=time.time())
+    world.pods.append(leaving)
+    await world.loop.visit(KEY)
+    assert len(world.scraped) == 2
+    assert (world.value(RUNNING_REQUESTS), world.value(DESIRED_REPLICAS)) == (16, 2)
+    assert "1 of 2 replicas finishes 16 requests before it goes" in world.written[-1].message
+    world.pods[1] = replace(leaving, drained=True)
+    await world.loop.visit(KEY)
+    assert world.value(DESIRED_REPLICAS) == 1

@@ -86,3 +86,51 @@ def test_what_is_kept_of_a_deployment():
 def test_a_deployment_that_cannot_be_read_is_not_kept(spec):
     document = {"metadata": {"namespace": "prod", "name": "phone", "uid": "u"}} | ({"spec": spec} if spec else {})
     assert Target.keep(document) is None
+
+
+@pytest.mark.parametrize(
+    ("label", "serving", "drained"),
+    [(None, True, False), ("true", True, False), ("draining", False, False), ("drained", False, True)],
+)
+def test_how_far_a_pod_is_on_its_way_out(document, label, serving, drained):
+    if label:
+        document["metadata"]["labels"]["autoglm.io/serving"] = label
+    found = EnginePod.keep(document)
+    assert (found.serving, found.drained) == (serving, drained)
+
+
+@pytest.mark.parametrize(
+    ("since", "seconds"), [("2026-01-01T00:00:00.500+00:00", 1767225600.5), ("yesterday", 0.0), (None, 0.0)]
+)
+def test_what_is_remembered_of_a_drain(document, since, seconds):
+    cost = {"controller.kubernetes.io/pod-deletion-cost": "-5", "autoglm.io/deletion-cost-before": "7"}
+    document["metadata"]["annotations"] = cost | ({"autoglm.io/draining-since": since} if since else {})
+    found = EnginePod.keep(document)
+    assert (found.draining_since, found.deletion_cost, found.cost_before) == (seconds, "-5", "7")
+
+
+def test_what_the_law_is_told_of_a_deployment():
+    document = {
+        "metadata": {"namespace": "prod", "name": "phone", "uid": "u"},
+        "spec": {
+            "model": {"source": {"huggingFace": "zai-org/AutoGLM-Phone-9B"}},
+            "resources": {"gpu": {"product": "NVIDIA-H100-80GB-HBM3"}},
+            "autoscaling": {"maxReplicas": 8},
+        },
+        "status": {
+            "serving": {"kvCacheTokens": 1_000_000},
+            "coldStart": {
+                "observedAt": "2026-01-01T00:00:00Z",
+                "samples": 3,
+                "totalSeconds": 95,
+                "totalP90Seconds": 130,
+                "stages": [],
+            },
+        },
+    }
+    found = Target.keep(document)
+    assert found.lead == 95.0
+    assert found.spec_prior.kv_tokens == 1_000_000
+    del document["spec"]["resources"], document["status"]
+    found = Target.keep(document)
+    assert (found.lead, found.spec_prior) == (None, None)

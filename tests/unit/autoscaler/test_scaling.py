@@ -1,8 +1,10 @@
 import pytest
 
 from autoglm_operator.api.v1alpha1 import Autoscaling
+from autoglm_operator.decide.bounds import bounds_of
 from autoglm_operator.decide.needs import ScalingReason, Signals, Tail
-from autoglm_operator.decide.scaling import decide
+from autoglm_operator.decide.quota import QuotaRoom
+from autoglm_operator.decide.scaling import Advice, Case, decide
 
 ALL = {"queueDepth": {}, "latencyP99": {}, "memoryPressure": {}}
 QUIET = {"evidence": 60.0}
@@ -19,8 +21,9 @@ def spec(least=1, most=8, signals=ALL):
     )
 
 
-def answer(ordered, signals, autoscaling=None, batch=16):
-    return decide(autoscaling or spec(), batch, ordered, signals)
+def answer(ordered, signals, autoscaling=None, **more):
+    autoscaling = autoscaling or spec()
+    return decide(Case(autoscaling, bounds_of(autoscaling, 0.0, None), 16, ordered, signals, **more))
 
 
 def test_a_backlog_orders_the_whole_step_at_once():
@@ -180,5 +183,88 @@ def test_new_bounds_hold_at_once(ordered, expected):
     assert (found.to, found.reason) == (expected, ScalingReason.BOUNDS)
 
 
-def test_an_undeclared_batch_is_assumed():
-    assert decide(spec(), None, 1, Signals(ready=1, waiting=100, running=64)).to == 3
+def advice(to, **changed):
+    values = {"need": to, "reason": ScalingReason.LOAD, "because": "20.0 requests/s", "demand": 20.0}
+    return Advice(**({"to": to, "capacity": 5.0, "sure": True} | values | changed))
+
+
+CALM = Signals(ready=6, running=6, peak=9, evidence=60.0)
+
+
+def test_the_law_orders_what_nothing_measured_asks_for():
+    found = answer(3, Signals(ready=3, running=6, peak=9), advice=advice(5))
+    assert (found.to, found.reason) == (5, ScalingReason.LOAD)
+    assert found.message == "3 → 5 replicas: 20.0 requests/s"
+
+
+@pytest.mark.parametrize(("law", "reason"), [(4, ScalingReason.QUEUE), (7, ScalingReason.LOAD)])
+def test_the_larger_of_law_and_measurement_wins(law, reason):
+    found = answer(3, Signals(ready=3, waiting=28, running=48, peak=76), advice=advice(law))
+    assert (found.to, found.reason) == (max(5, law), reason)
+
+
+def test_the_law_orders_nothing_beyond_replicas_without_a_node():
+    found = answer(4, Signals(ready=2, unschedulable=2, running=6, peak=9), advice=advice(6))
+    assert (found.to, found.reason) == (4, ScalingReason.UNSCHEDULABLE)
+
+
+def test_what_the_law_needs_beyond_the_maximum_is_told():
+    found = answer(3, Signals(ready=3, running=6, peak=9), spec(most=5), advice=advice(5, need=9))
+    assert found.message == "3 → 5 replicas: 20.0 requests/s; maxReplicas is 5"
+
+
+def test_replicas_go_as_the_law_says_and_not_before():
+    assert answer(6, CALM).to == 3
+    assert answer(6, CALM, advice=advice(5)).to == 5
+    kept = answer(6, CALM, advice=advice(6))
+    assert (kept.to, kept.reason, kept.message) == (6, ScalingReason.LOAD, "6 replicas: 20.0 requests/s")
+
+
+def test_what_the_law_would_remove_stays_where_a_limit_is_near():
+    near = Signals(ready=6, running=60, peak=70, kv_cache=0.7, evidence=60.0)
+    found = answer(6, near, advice=advice(4))
+    assert (found.to, found.reason) == (6, ScalingReason.STEADY)
+    assert "with 5 a limit would be near" in found.message
+
+
+@pytest.mark.parametrize(("demand", "to"), [(20.0, 6), (9.0, 4)], ids=["busy", "little to do"])
+def test_replicas_with_little_to_do_are_not_slow_for_want_of_others(demand, to):
+    slow = Signals(ready=6, running=12, peak=30, itl=Tail(0.059, 500), evidence=60.0)
+    assert answer(6, slow, advice=advice(4, demand=demand)).to == to
+    much = Signals(ready=2, running=12, peak=30, itl=Tail(0.2, 500), evidence=60.0)
+    assert answer(2, much, advice=advice(2, demand=demand / 3)).to == (4 if demand > 10 else 2)
+
+
+def test_a_capacity_that_is_only_believed_excuses_nothing():
+    much = Signals(ready=2, running=12, peak=30, itl=Tail(0.2, 500), evidence=60.0)
+    assert answer(2, much, advice=advice(2, demand=1.0, sure=False)).to == 4
+
+
+@pytest.mark.parametrize("law", [None, advice(2)], ids=["alone", "with the law"])
+def test_doubt_from_elsewhere_removes_nothing(law):
+    found = answer(6, CALM, advice=law, doubt="nobody knows")
+    assert (found.to, found.reason) == (6, ScalingReason.UNCERTAIN)
+    assert found.message.endswith("none is removed while nobody knows")
+
+
+def test_pods_that_may_never_be_ready_are_no_reason_to_keep_the_others():
+    stuck = Signals(ready=5, starting=1, running=5, peak=9, evidence=60.0)
+    assert answer(6, stuck).to == 6
+    assert answer(6, stuck, patient=False).to == 3
+    assert answer(6, stuck, patient=False, advice=advice(4)).to == 4
+
+
+@pytest.mark.parametrize(("held", "to"), [(2, 3), (5, 5), (9, 6)])
+def test_what_was_asked_for_within_the_hold_stays(held, to):
+    found = answer(6, CALM, held=held, hold=180.0)
+    assert found.to == to
+    assert ("were needed in the last 180 s" in found.message) == (held > 3)
+
+
+def test_bounds_of_a_quota_are_told():
+    room = QuotaRoom(4, "ResourceQuota gpus of namespace prod allows 4 replicas of 1 GPU")
+    autoscaling = spec()
+    case = Case(autoscaling, bounds_of(autoscaling, 0.0, room), 16, 4, Signals(ready=4, waiting=90, running=64))
+    found = decide(case)
+    assert found.to == 4
+    assert [limit.reason for limit in found.limits] == ["QuotaReached"]

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from autoglm_operator.api.status import AutoscalingStatus, Serving
+from autoglm_operator.api.status import AutoscalingStatus, ScalingLimit, Serving
 from autoglm_operator.api.v1alpha1 import Autoscaling
 from autoglm_operator.autoscaler.pods import Target
 from autoglm_operator.autoscaler.writer import Latencies, Writer, next_status
@@ -19,7 +19,7 @@ def status(before=None, decision=UP, ttft=0.812, itl=0.041):
 
 
 def test_the_first_status_says_where_it_came_from():
-    written = status().model_dump(by_alias=True, exclude_none=True)
+    written = status().model_dump(by_alias=True, exclude_defaults=True)
     assert written == {
         "desiredReplicas": 5,
         "ttftP99": "812ms",
@@ -50,6 +50,17 @@ def test_a_latency_that_moved_is_written_and_the_decision_stays(ttft):
 def test_another_number_is_another_decision():
     after = status(status(), Decision(2, ScalingReason.IDLE, "m"))
     assert (after.decision.from_, after.decision.to, after.decision.reason) == (5, 2, "Idle")
+
+
+LIMIT = ScalingLimit(reason="QuotaReached", message="4 replicas are allowed, 6 are needed")
+
+
+def test_a_limit_is_written_when_it_comes_and_when_it_goes_and_not_for_other_numbers():
+    limited = status(status(), replace(UP, limits=(LIMIT,)))
+    assert limited.limits == (LIMIT,)
+    assert limited.decision == status().decision
+    assert status(limited, replace(UP, limits=(LIMIT.model_copy(update={"message": "5 are needed"}),))) is None
+    assert status(limited).limits == ()
 
 
 def test_a_latency_that_somebody_else_wrote_is_replaced():

@@ -111,7 +111,7 @@ def test_with_the_device_plugin_alignment_is_the_kubelets():
             f"no ResourceSlice of gpu.nvidia.com has {H100}",
         ),
         (
-            Cluster((node("a"),), None, None, DRA, None, "the operator may not list deviceclasses"),
+            Cluster((node("a"),), None, None, DRA, None, unknown="the operator may not list deviceclasses"),
             "whether DRA offers them is unknown: the operator may not list deviceclasses",
         ),
     ],

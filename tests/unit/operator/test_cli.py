@@ -9,7 +9,7 @@ import threading
 import pytest
 import yaml
 
-from autoglm_operator.cli.explain import ExplainError, explain, sentences
+from autoglm_operator.cli.explain import ExplainError, Memory, explain, sentences
 from autoglm_operator.cli.main import main
 from autoglm_operator.cli.render import RenderError, render
 from autoglm_operator.cli.schema import problems
@@ -163,7 +163,7 @@ def condition(kind, status="True", reason="ReplicasReady", message="1 of 2 repli
 
 
 def test_explain_of_what_was_never_seen():
-    found = sentences(document())
+    found = sentences(document(), 0.0, Memory())
     assert "0 of 2 replicas answer requests at (not known yet)." in found
     assert "The operator has not seen the newest spec yet." in found
     assert "None yet: is the operator running?" in found
@@ -186,7 +186,7 @@ def test_explain_of_what_runs():
         "autoscaling": {"ttftP99": "812ms", "decision": decision},
         "serving": {"bottleneck": {"cause": "kv-cache", "evidence": "97% full.", "knob": "spec.replicas: more than 2"}},
     }
-    found = sentences(document(spec={"replicas": 2, "autoscaling": autoscaling}, status=status))
+    found = sentences(document(spec={"replicas": 2, "autoscaling": autoscaling}, status=status), 0.0, Memory())
     assert found == textwrap.dedent("""\
         AutoGLMDeployment team-a/phone
           1 of 2 replicas answer requests at http://phone.team-a.svc:8000/v1.
@@ -201,8 +201,8 @@ def test_explain_of_what_runs():
 
         Scaling
           Between 1 and 4 replicas, to keep P99 TTFT within 1s and P99 ITL within 60ms.
-          The objective of P99 ITL, 60ms, lies between 50ms and 75ms, bounds of vLLM's buckets: what is between them \
-is judged by interpolation.
+          The objective of P99 ITL, 60ms, lies between 50ms and 75ms, bounds of vLLM's buckets: what is
+            between them is judged by interpolation.
           Last P99 TTFT 812ms, P99 ITL unknown.
           Last decision at t (Latency): P99 TTFT 3s is over 2s.
         """)
@@ -210,7 +210,7 @@ is judged by interpolation.
 
 def test_explain_before_the_first_decision():
     autoscaling = {"minReplicas": 1, "maxReplicas": 4, "objective": {"ttftP99": "2s", "itlP99": "60ms"}}
-    assert "No scaling decision yet." in sentences(document(spec={"autoscaling": autoscaling}))
+    assert "No scaling decision yet." in sentences(document(spec={"autoscaling": autoscaling}), 0.0, Memory())
 
 
 @pytest.fixture

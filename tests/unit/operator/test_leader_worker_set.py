@@ -83,6 +83,7 @@ def test_leader_and_worker_are_told_apart_by_their_role(render):
     assert worker["labels"].items() >= names.pod_selector("phone").items()
     assert worker["labels"][names.LABEL_ROLE] == "worker"
     assert not worker["labels"].items() >= leader_selector("phone").items()
+    assert (leader["labels"].get(names.LABEL_SERVING), worker["labels"].get(names.LABEL_SERVING)) == ("true", None)
 
 
 def test_one_hash_tells_the_spec_of_the_whole_group(render):

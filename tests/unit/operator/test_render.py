@@ -218,7 +218,7 @@ def test_hpa_reads_the_law_alone_unless_targets_are_given(render):
         DESIRED_REPLICAS.name: {"type": "AverageValue", "averageValue": "1"}
     }
     assert (hpa["minReplicas"], hpa["maxReplicas"]) == (2, 9)
-    assert hpa["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == 90
+    assert hpa["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == 60, "the law has held for 90 s already"
     assert hpa["behavior"]["scaleUp"]["policies"][0]["value"] == 9
     described = {"apiVersion": names.API_VERSION, "kind": names.KIND, "name": "phone"}
     assert hpa["scaleTargetRef"] == described
@@ -227,7 +227,10 @@ def test_hpa_reads_the_law_alone_unless_targets_are_given(render):
 
 def test_hpa_reads_every_signal_with_a_target(render):
     signals = {"queueDepth": {"target": 4}, "latencyP99": {"target": 75}, "memoryPressure": {"target": 85}}
-    found = metrics_of(render(autoscaling={"maxReplicas": 2, "signals": signals, "objective": {"ttftP99": "2s"}}))
+    made = render(autoscaling={"maxReplicas": 2, "signals": signals, "objective": {"ttftP99": "2s"}})
+    found = metrics_of(made)
+    behavior = made["HorizontalPodAutoscaler"]["spec"]["behavior"]
+    assert behavior["scaleDown"]["stabilizationWindowSeconds"] == 180, "nobody else holds a raw signal"
     assert found[QUEUE_DEPTH.name] == {"type": "AverageValue", "averageValue": "4"}
     assert found[TTFT_P99.name] == {"type": "Value", "value": "1500m"}
     assert found[KV_CACHE_UTILIZATION.name] == {"type": "Value", "value": "850m"}

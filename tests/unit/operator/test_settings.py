@@ -3,7 +3,7 @@
 import pytest
 
 from autoglm_operator.api.v1alpha1 import EngineType
-from autoglm_operator.settings import DEFAULT_IMAGES, Settings
+from autoglm_operator.settings import DEFAULT_IMAGES, Scaling, Settings
 
 
 def test_defaults():
@@ -65,6 +65,18 @@ def test_errors_name_variable_value_and_what_to_write(name, value, expected):
         Settings.from_environ({name: value})
     assert repr(value) in str(caught.value)
     assert expected in str(caught.value)
+
+
+def test_how_replicas_can_be_written():
+    environ = {
+        "METRICS_API_SERVICE": "monitoring/prometheus-adapter",
+        "METRICS_API_REGISTERED": "false",
+        "PROMETHEUS_ADDRESS": "http://prometheus:9090/",
+    }
+    given = Scaling("monitoring/prometheus-adapter", metrics_registered=False, prometheus="http://prometheus:9090")
+    assert Settings.from_environ(environ).images.scaling == given
+    with pytest.raises(ValueError, match=r"METRICS_API_REGISTERED='maybe': expected one of true, false"):
+        Settings.from_environ({"METRICS_API_REGISTERED": "maybe"})
 
 
 def test_the_share_of_traces():

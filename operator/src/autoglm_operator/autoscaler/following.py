@@ -26,6 +26,14 @@ _CAUSES: Final[Mapping[ScalingReason, str]] = {
     ScalingReason.LATENCY: "latency",
     ScalingReason.MEMORY: "memory",
 }
+#: What the law asks for, under its own names: its queue is the time to work one off, not the places that it takes.
+_FORESEEN: Final[Mapping[str, str]] = {
+    ScalingReason.LOAD: "load",
+    ScalingReason.LEAD: "forecast",
+    ScalingReason.PERIOD: "period",
+    ScalingReason.QUEUE: "backlog",
+    ScalingReason.HOLD: "hold",
+}
 (_CAUSE,) = BOTTLENECK.labels[-1:]
 
 _Rows = Sequence[tuple[EnginePod, History]]
@@ -76,12 +84,21 @@ class Following:
                 series.add(key, amount, name)
 
     def show(self, target: Target, snapshot: Snapshot, decision: Decision | None, capacity: float | None) -> None:
-        """Show demand, capacity of one replica in requests per second, and what the causes ask for."""
+        """Show demand, forecast, capacity of one replica in requests per second, and what the causes ask for."""
         key, metrics = (target.namespace, target.name), self._metrics
         causes = decision.causes if decision else ()
         needs: dict[Own, float] = {
             (_CAUSES[need.reason],): float(need.replicas) for need in reversed(causes) if need.reason in _CAUSES
         }
+        measured = [(need.reason.value, float(need.replicas)) for need in causes]
+        for cause, replicas in decision.candidates if decision else ():
+            if cause in _FORESEEN and (cause, replicas) not in measured:
+                needs[_FORESEEN[cause],] = replicas
+        forecast = decision.forecast if decision else None
+        bounds: dict[Own, float] = (
+            {} if forecast is None else {("expected",): forecast.expected, ("upper",): forecast.upper}
+        )
+        metrics.forecast.replace(key, bounds)
         metrics.need.replace(key, needs)
         metrics.demand.replace(key, {} if snapshot.demand is None else {(): snapshot.demand})
         metrics.capacity.replace(key, {} if capacity is None else {(): capacity})

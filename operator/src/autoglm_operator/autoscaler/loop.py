@@ -9,27 +9,33 @@ from dataclasses import replace
 from typing import Final
 
 from autoglm_operator.api.signals import DESIRED_REPLICAS, ITL_P99, TTFT_P99
+from autoglm_operator.autoscaler.actuator import Actuator
 from autoglm_operator.autoscaler.cluster import Cluster
-from autoglm_operator.autoscaler.decision_span import Scrape, decision_span
+from autoglm_operator.autoscaler.decision_span import Course, Scrape, decision_span
+from autoglm_operator.autoscaler.drains import Drains, serving_rows
 from autoglm_operator.autoscaler.engine_metrics import ScrapeError
 from autoglm_operator.autoscaler.following import Following
+from autoglm_operator.autoscaler.judge import Judge
+from autoglm_operator.autoscaler.memory import Memory
 from autoglm_operator.autoscaler.metrics import Metrics
 from autoglm_operator.autoscaler.pods import EnginePod, Key, Target
 from autoglm_operator.autoscaler.published import Entry, Published
+from autoglm_operator.autoscaler.quota import Quotas
 from autoglm_operator.autoscaler.scrape import Scraper
 from autoglm_operator.autoscaler.serving import serving
-from autoglm_operator.autoscaler.snapshot import AGENT_STALE_SECONDS, Snapshot, are_fresh, take
+from autoglm_operator.autoscaler.snapshot import Snapshot, take
 from autoglm_operator.autoscaler.store import History, Store
 from autoglm_operator.autoscaler.writer import Latencies, Writer
-from autoglm_operator.decide.elastic import Load, limit_of, reduce
-from autoglm_operator.decide.scaling import ASSUMED_BATCH, Decision, decide
+from autoglm_operator.decide.bounds import bounds_of
+from autoglm_operator.decide.scaling import Decision
 from autoglm_operator.exposition import exemplar
 from autoglm_operator.tracing import traceparent
 
 logger = logging.getLogger(__name__)
 
-#: Part of the interval over which deployments are spread; the rest is for the answers.
-_SPREAD: Final = 0.8
+#: Part of the interval over which deployments are spread: the more, the lower the peaks of a process that a thousand of
+#: them keep busy; the rest is what a tick may be late by.
+_SPREAD: Final = 0.95
 _AGENT_SECONDS: Final = 10.0
 
 
@@ -42,6 +48,11 @@ class Loop:
         published: receives what GETs read.
         writer: receives decisions.
         metrics: of this process.
+        judge: decides.
+        drains: has replicas finish their requests before they are removed.
+        actuator: writes replicas.
+        quotas: what namespaces have room for.
+        memory: keeps decisions and what was learned.
         interval: seconds between two scrapes.
     """
 
@@ -53,6 +64,11 @@ class Loop:
         writer: Writer,
         metrics: Metrics,
         *,
+        judge: Judge,
+        drains: Drains,
+        actuator: Actuator,
+        quotas: Quotas,
+        memory: Memory,
         interval: float,
     ) -> None:
         self._cluster = cluster
@@ -60,11 +76,17 @@ class Loop:
         self._published = published
         self._writer = writer
         self._metrics = metrics
+        self._judge = judge
+        self._drains = drains
+        self._actuator = actuator
+        self._quotas = quotas
+        self._memory = memory
         self._interval = interval
         self._store = Store()
         self._running: set[Key] = set()
         self._desired: dict[Key, int] = {}
         self._traced: dict[Key, str | None] = {}
+        self._courses: dict[Key, Course] = {}
         self._saturated: dict[Key, float] = {}
         self._following = Following(metrics, interval=interval, started=time.time())
         self.last_tick = time.monotonic()
@@ -111,20 +133,31 @@ class Loop:
         target = self._cluster.targets.get(key)
         if target is None:
             return
+        if target.autoscaling is not None:
+            await self._memory.recall(target)
         now = time.monotonic()
         # Once more: pods that ended or became ready during the scrape.
         rows = [(pod, self._store.history(pod.uid)) for pod in self._cluster.pods_of(key)]
-        snapshot = take(rows, now, self._interval, self._saturated.get(key))
+        serving_target, serving_pods = serving_rows(target, rows)
+        snapshot = take(serving_pods, now, self._interval, self._saturated.get(key))
         if snapshot.signals.saturated_rate is not None:
             self._saturated[key] = snapshot.signals.saturated_rate
-        decision = self._decide(target, snapshot, self._loads(target, rows, now))
+        decision, bounds = None, None
+        if target.autoscaling is not None:
+            room = self._quotas.room(key, target.footprint, len(rows), now)
+            bounds = bounds_of(target.autoscaling, wall / 1e9, room)
+            decision = self._judge.judge(serving_target, serving_pods, snapshot, bounds, now)
+        decision = await self._drains.settle(target, rows, decision, now)
         self._publish(target, snapshot, decision)
         self._following.count(target, rows)
-        self._following.show(target, snapshot, decision, self._saturated.get(key))
-        bottleneck = self._following.look(target, rows, snapshot, now)
+        self._following.show(target, snapshot, decision, self._judge.capacity(key) or self._saturated.get(key))
+        bottleneck = self._following.look(target, serving_pods, snapshot, now)
         seconds, traced = time.monotonic() - start, None
         if decision is not None:
             decision, traced = self._tell(target, decision, wall, scrapes)
+            await self._actuator.act(target, decision)
+        if decision is not None and bounds is not None:
+            decision = self._memory.note(target, decision, snapshot.signals, bounds)
         self._metrics.observe_tick(seconds, traced)
         said = serving(rows, target.adapters, target.serving, bottleneck)
         latencies = Latencies(snapshot.values.get(TTFT_P99.name), snapshot.values.get(ITL_P99.name))
@@ -153,24 +186,6 @@ class Loop:
         with contextlib.suppress(ScrapeError):
             history.add_agent(await self._scraper.agent(pod))
 
-    def _loads(self, target: Target, rows: list[tuple[EnginePod, History]], now: float) -> list[Load]:
-        """Return the ready replicas, each with the smaller batch that its agent asks for."""
-        loads = []
-        for _, history in are_fresh(rows, now, self._interval):
-            heard = history.gpu is not None and now - history.gpu.taken <= AGENT_STALE_SECONDS
-            limit = limit_of(history.requests, target.tolerance) if heard else None
-            loads.append(Load(history.samples[-1].running, limit))
-        return loads
-
-    def _decide(self, target: Target, snapshot: Snapshot, loads: list[Load]) -> Decision | None:
-        """Return the decision; `None` if autoscaling is off, or ready pods are there and all of them are silent."""
-        signals = snapshot.signals
-        if target.autoscaling is None or (signals.silent and not signals.ready):
-            return None
-        reduced = reduce(target.batch or ASSUMED_BATCH, loads, signals)
-        decision = decide(target.autoscaling, reduced.batch, target.replicas, reduced.signals)
-        return replace(decision, message=f"{decision.message}; {reduced.sentence}") if reduced.sentence else decision
-
     def _publish(self, target: Target, snapshot: Snapshot, decision: Decision | None) -> None:
         key = (target.namespace, target.name)
         values, problems = dict(snapshot.values), dict(snapshot.problems)
@@ -193,6 +208,8 @@ class Loop:
         key = (target.namespace, target.name)
         before = self._desired.get(key, target.replicas)
         self._desired[key] = decision.to
+        course = self._courses.setdefault(key, Course())
+        course.note(decision, time.time_ns())
         if decision.to == before:
             return replace(decision, traceparent=self._traced.get(key)), None
         self._metrics.decisions.labels(decision.reason, "up" if decision.to > before else "down").inc()
@@ -204,9 +221,10 @@ class Loop:
             "reason": decision.reason.value,
             "decision": decision.message,
         }
-        with decision_span(target, before, decision, wall, scrapes) as span:
+        with decision_span(target, before, course, wall, scrapes) as span:
             logger.info("decision", extra=fields)
             seen = exemplar()
+        course.clear()
         self._traced[key] = traceparent(span)
         return replace(decision, traceparent=self._traced[key]), seen
 
@@ -214,8 +232,14 @@ class Loop:
         """Drop a deployment that is gone."""
         self._published.forget(key)
         self._writer.forget(key)
+        self._actuator.forget(key)
+        self._quotas.forget(key)
+        self._memory.forget(key)
         self._following.forget(key)
+        self._judge.forget(key)
+        self._drains.forget(key)
         self._metrics.forget(key)
         self._desired.pop(key, None)
         self._traced.pop(key, None)
+        self._courses.pop(key, None)
         self._saturated.pop(key, None)

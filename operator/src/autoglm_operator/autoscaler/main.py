@@ -14,12 +14,17 @@ from typing import Final
 from aiohttp import web
 
 from autoglm_operator.autoscaler.access import Access
+from autoglm_operator.autoscaler.actuator import Actuator
 from autoglm_operator.autoscaler.auth import REFRESH_SECONDS, Trust, read_trust
 from autoglm_operator.autoscaler.cluster import Cluster
+from autoglm_operator.autoscaler.drains import Drains
+from autoglm_operator.autoscaler.judge import Judge
 from autoglm_operator.autoscaler.loop import Loop
+from autoglm_operator.autoscaler.memory import Memory
 from autoglm_operator.autoscaler.metrics import Metrics
 from autoglm_operator.autoscaler.metrics_api import MetricsApi
 from autoglm_operator.autoscaler.published import Published
+from autoglm_operator.autoscaler.quota import Quotas
 from autoglm_operator.autoscaler.scrape import Scraper
 from autoglm_operator.autoscaler.tls_server import TlsServer
 from autoglm_operator.autoscaler.writer import Writer
@@ -48,7 +53,22 @@ class AutoscalerProcess:
         self.cluster = Cluster(client, settings.watch_namespaces)
         published = Published(settings.scrape_interval)
         writer = Writer(client, self._is_leader)
-        self.loop = Loop(self.cluster, scraper, published, writer, metrics, interval=settings.scrape_interval)
+        judge = Judge(settings.scrape_interval)
+        self._quotas = Quotas(client, settings.watch_namespaces)
+        self._memory = Memory(client, self._is_leader, judge)
+        self.loop = Loop(
+            self.cluster,
+            scraper,
+            published,
+            writer,
+            metrics,
+            judge=judge,
+            drains=Drains(client, self._is_leader, interval=settings.scrape_interval),
+            actuator=Actuator(client, self._is_leader, metrics),
+            quotas=self._quotas,
+            memory=self._memory,
+            interval=settings.scrape_interval,
+        )
         api = MetricsApi(published, Access(client), self._trust, metrics)
         files = (Path(settings.tls_cert_file), Path(settings.tls_key_file))
         self.server = TlsServer(api.app(), settings.api_port, *files)
@@ -84,6 +104,8 @@ class AutoscalerProcess:
                     tasks.create_task(reflector.run())
                 tasks.create_task(self._elect())
                 tasks.create_task(self._follow_certificates())
+                tasks.create_task(self._quotas.reflector.run())
+                tasks.create_task(self._memory.run())
                 for reflector in self.cluster.reflectors:
                     await reflector.wait_synced()
                 _calm_collector()

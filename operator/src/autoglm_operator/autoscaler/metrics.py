@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from autoglm_operator import __version__, slo_metrics
-from autoglm_operator.api.signals import SIGNALS
+from autoglm_operator import __version__, signal_metrics, slo_metrics
 from autoglm_operator.autoscaler.pods import Key
+from autoglm_operator.decide.actuation import Path
 from autoglm_operator.decide.needs import ScalingReason
 from autoglm_operator.exposition import STANDARD, Exposition, exemplar
 from autoglm_operator.metric import CODE, DEPLOYMENT, EXPORT_RESULT, PYTHON, VERB, VERSION, Label, Metric
@@ -51,6 +51,20 @@ DECISIONS_TOTAL: Final = Metric(
     (
         Label("reason", "Reason of the decision.", tuple(ScalingReason)),
         Label("direction", "Whether more or fewer are wanted.", ("up", "down")),
+    ),
+)
+SCALE_WRITES_TOTAL: Final = Metric(
+    "autoglm_autoscaler_scale_writes_total",
+    "counter",
+    "",
+    "Writes of replicas by the autoscaler itself, by who else writes them and result.",
+    (
+        Label("path", "HPA: ahead of the HPA, and up only. Direct: nobody else does.", (Path.HPA, Path.DIRECT)),
+        Label(
+            "result",
+            "ok, conflict: somebody else changed the replicas first, or failed.",
+            ("ok", "conflict", "failed"),
+        ),
     ),
 )
 API_REQUESTS_TOTAL: Final = Metric(
@@ -100,16 +114,7 @@ CERTIFICATE_EXPIRY: Final = Metric(
 )
 BUILD_INFO: Final = Metric("autoglm_autoscaler_build_info", "info", "", "What runs.", (VERSION, PYTHON))
 
-SIGNAL: Final = Metric(
-    "autoglm_autoscaler_signal",
-    "gauge",
-    "",
-    "What the metrics API serves for each AutoGLMDeployment, in base units; absent while it has no fresh value.",
-    (
-        *DEPLOYMENT,
-        Label("metric", "Name in `custom.metrics.k8s.io`.", tuple(signal.name for signal in SIGNALS)),
-    ),
-)
+SIGNAL: Final = signal_metrics.SIGNAL
 SLO_REQUESTS: Final = slo_metrics.SLO_REQUESTS
 SLO_GOOD: Final = slo_metrics.SLO_GOOD
 NEED: Final = Metric(
@@ -121,8 +126,10 @@ NEED: Final = Metric(
         *DEPLOYMENT,
         Label(
             "cause",
-            "Why they are needed.",
-            ("queue", "latency", "memory", "forecast", "backlog", "pressure"),
+            "Why they are needed: by what is measured now (queue, latency, memory), or by the law: for the demand of "
+            "now (load), when a replica ordered now would serve (forecast), when traffic repeats (period), to work off "
+            "a queue (backlog), and lately (hold).",
+            ("queue", "latency", "memory", "load", "forecast", "period", "backlog", "hold"),
         ),
     ),
 )
@@ -191,7 +198,7 @@ TOKENS: Final = Metric(
 )
 
 CATALOGUE: Final = (
-    *(SCRAPES_TOTAL, SCRAPE_SECONDS, TICK_SECONDS, LAST_TICK, DECISIONS_TOTAL),
+    *(SCRAPES_TOTAL, SCRAPE_SECONDS, TICK_SECONDS, LAST_TICK, DECISIONS_TOTAL, SCALE_WRITES_TOTAL),
     *(API_REQUESTS_TOTAL, API_SECONDS, REQUESTS_TOTAL, REQUEST_SECONDS, LEADER, TRACE_EXPORTS, BUILD_INFO),
     CERTIFICATE_EXPIRY,
     *(SIGNAL, SLO_REQUESTS, SLO_GOOD, NEED, DEMAND, CAPACITY, FORECAST, BOTTLENECK, EVIDENCE, TOKENS),
@@ -211,6 +218,7 @@ class Metrics:
         self.tick_seconds = made.histogram(TICK_SECONDS)
         self.last_tick = made.gauge(LAST_TICK)
         self.decisions = made.counter(DECISIONS_TOTAL, from_zero=True)
+        self.scale_writes = made.counter(SCALE_WRITES_TOTAL, from_zero=True)
         self.api_requests = made.counter(API_REQUESTS_TOTAL)
         self.api_seconds = made.histogram(API_SECONDS)
         self.requests = made.counter(REQUESTS_TOTAL)

@@ -51,7 +51,7 @@ def events(old: EngineSample | None, new: EngineSample, setup: Setup) -> Events:
         new: the sample now.
         setup: with the objectives; latencies are judged by those that are set.
     """
-    if old is not None and _restarted(old, new):
+    if old is not None and restarted(old, new):
         old = None
     found = Events()
     for objective, limit, before, after in (
@@ -75,7 +75,7 @@ def _tokens(old: EngineSample | None, new: EngineSample) -> Iterator[tuple[str, 
     yield OUTPUT, new.generation_tokens, old.generation_tokens if old else 0.0
 
 
-def _restarted(old: EngineSample, new: EngineSample) -> bool:
+def restarted(old: EngineSample, new: EngineSample) -> bool:
     """Whether a counter fell: then all of them began anew, also those that are past their old value already."""
     if any(getattr(new, name) < getattr(old, name) for name in _COUNTERS):
         return True

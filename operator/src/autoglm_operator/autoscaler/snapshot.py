@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Final, Self
 
 from autoglm_operator.api.signals import (
     GPU_MEMORY_UTILIZATION,
@@ -72,21 +72,59 @@ def take(pods: Iterable[_Row], now: float, interval: float, saturated_rate: floa
     # One that became ready since the last scrape is not silent yet.
     silent = [row for row in others if (row[1].ready_since or 0.0) < oldest]
     new = len(others) - len(silent)
-    signals = _signals(rows, fresh, now, saturated_rate=saturated_rate, silent=len(silent), new=new)
-    values, problems = _values(fresh, signals, now)
+    lately = [[s for s in history.samples if s.taken >= now - EVIDENCE_SECONDS] for _, history in fresh]
+    observed = _Observed.of(fresh, lately)
+    signals = _signals(rows, observed, now, saturated_rate=saturated_rate, silent=len(silent), new=new)
+    values, problems = _values(observed, signals, now)
     if silent:
         why = _silence(silent, len(ready), now)
         values, problems = {}, dict.fromkeys((*values, *problems), why)
     taken = min((history.samples[-1].taken for _, history in fresh), default=now)
-    return Snapshot(taken, signals, values, problems, _demand(fresh, now))
+    return Snapshot(taken, signals, values, problems, _demand(observed))
+
+
+@dataclass(frozen=True, slots=True)
+class _Observed:
+    """What the fresh pods showed, each reckoned once.
+
+    Attributes:
+        fresh: the pods.
+        lately: samples of the last seconds of each.
+        rates: first tokens per second in these.
+        settled: monotonic time since when all of them are ready.
+        window: by objective, what was observed over the whole window.
+        since: the same since `settled`.
+    """
+
+    fresh: Sequence[_Row]
+    lately: Sequence[Sequence[EngineSample]]
+    rates: Sequence[float]
+    settled: float
+    window: Mapping[str, Increase | None]
+    since: Mapping[str, Increase | None]
+
+    @classmethod
+    def of(cls, fresh: Sequence[_Row], lately: Sequence[Sequence[EngineSample]]) -> Self:
+        """Reckon."""
+        settled = max((history.ready_since or 0.0 for _, history in fresh), default=0.0)
+        window = {name: _increase(fresh, choose, 0.0) for name, choose in _LATENCIES.items()}
+        since = window
+        if any(history.samples[0].taken < settled for _, history in fresh):
+            since = {name: _increase(fresh, choose, settled) for name, choose in _LATENCIES.items()}
+        return cls(fresh, lately, [_rate(samples) for samples in lately], settled, window, since)
+
+    def tail(self, name: str) -> Tail | None:
+        """Return the P99 since all pods are ready."""
+        observed = self.since[name]
+        p99 = quantile(_P99, observed)
+        return None if observed is None or p99 is None else Tail(p99, int(observed.observations))
 
 
 def _signals(
-    rows: Sequence[_Row], fresh: Sequence[_Row], now: float, *, saturated_rate: float | None, silent: int, new: int
+    rows: Sequence[_Row], observed: _Observed, now: float, *, saturated_rate: float | None, silent: int, new: int
 ) -> Signals:
+    fresh = observed.fresh
     latest = [history.samples[-1] for _, history in fresh]
-    lately = [[s for s in history.samples if s.taken >= now - EVIDENCE_SECONDS] for _, history in fresh]
-    settled = max((history.ready_since or 0.0 for _, history in fresh), default=0.0)
     waiting_for_node = sum(pod.unschedulable for pod, _ in rows)
     return Signals(
         ready=len(fresh),
@@ -95,28 +133,29 @@ def _signals(
         unschedulable=waiting_for_node,
         waiting=sum(sample.waiting for sample in latest),
         running=sum(sample.running for sample in latest),
-        peak=sum(max(sample.in_flight for sample in samples) for samples in lately),
+        peak=sum(max(sample.in_flight for sample in samples) for samples in observed.lately),
         kv_cache=_mean([sample.kv_cache for sample in latest]) or 0.0,
-        ttft=_tail(fresh, _ttft, settled),
-        itl=_tail(fresh, _itl, settled),
-        rate=sum(_rate(samples) for samples in lately),
+        ttft=observed.tail(TTFT_P99.name),
+        itl=observed.tail(ITL_P99.name),
+        rate=sum(observed.rates),
         saturated_rate=_saturated_rate(history for _, history in fresh) or saturated_rate,
-        evidence=min((now - max(history.samples[0].taken, settled) for _, history in fresh), default=0.0),
+        evidence=min((now - max(history.samples[0].taken, observed.settled) for _, history in fresh), default=0.0),
     )
 
 
-def _values(fresh: Sequence[_Row], signals: Signals, now: float) -> tuple[dict[str, float], dict[str, str]]:
+def _values(observed: _Observed, signals: Signals, now: float) -> tuple[dict[str, float], dict[str, str]]:
+    fresh = observed.fresh
     measured = {
         QUEUE_DEPTH.name: signals.waiting,
         RUNNING_REQUESTS.name: signals.running,
         KV_CACHE_UTILIZATION.name: signals.kv_cache,
     }
     if not fresh:
-        return {}, dict.fromkeys((*measured, TTFT_P99.name, ITL_P99.name, GPU_MEMORY_UTILIZATION.name), _none(signals))
+        return {}, dict.fromkeys((*measured, *_LATENCIES, GPU_MEMORY_UTILIZATION.name), _none(signals))
     values: dict[str, float] = dict(measured)
     problems: dict[str, str] = {}
-    for name, choose in ((TTFT_P99.name, _ttft), (ITL_P99.name, _itl)):
-        p99 = quantile(_P99, _observed(fresh, choose, 0.0))
+    for name, seen in observed.window.items():
+        p99 = quantile(_P99, seen)
         if p99 is not None:
             values[name] = p99
         elif signals.in_flight == 0:
@@ -151,7 +190,10 @@ def _itl(sample: EngineSample) -> Histogram | None:
     return sample.itl
 
 
-def _observed(rows: Iterable[_Row], choose: _Choose, since: float) -> Increase | None:
+_LATENCIES: Final[Mapping[str, _Choose]] = {TTFT_P99.name: _ttft, ITL_P99.name: _itl}
+
+
+def _increase(rows: Iterable[_Row], choose: _Choose, since: float) -> Increase | None:
     """Return what all pods together observed in the window after `since`."""
     parts = []
     for _, history in rows:
@@ -161,29 +203,22 @@ def _observed(rows: Iterable[_Row], choose: _Choose, since: float) -> Increase |
     return pool(parts)
 
 
-def _tail(rows: Sequence[_Row], choose: _Choose, since: float) -> Tail | None:
-    observed = _observed(rows, choose, since)
-    p99 = quantile(_P99, observed)
-    return None if observed is None or p99 is None else Tail(p99, int(observed.observations))
-
-
 def _rate(samples: Sequence[EngineSample]) -> float:
     """Return the first tokens per second of one pod."""
     observed = increase([sample.ttft for sample in samples if sample.ttft is not None])
     return observed.observations / (samples[-1].taken - samples[0].taken) if observed is not None else 0.0
 
 
-def _demand(fresh: Sequence[_Row], now: float) -> float | None:
+def _demand(observed: _Observed) -> float | None:
     """Return the requests that came per second: those that got a first token, and those that wait or were refused."""
-    if not fresh:
+    if not observed.fresh:
         return None
     arrivals = 0.0
-    for _, history in fresh:
-        samples = [sample for sample in history.samples if sample.taken >= now - EVIDENCE_SECONDS]
+    for samples, rate in zip(observed.lately, observed.rates, strict=True):
         first, last = samples[0], samples[-1]
         if last.taken > first.taken:
             left = last.waiting - first.waiting + max(0.0, last.failed - first.failed)
-            arrivals += max(0.0, _rate(samples) + left / (last.taken - first.taken))
+            arrivals += max(0.0, rate + left / (last.taken - first.taken))
     return arrivals
 
 

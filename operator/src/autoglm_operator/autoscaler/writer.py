@@ -23,6 +23,7 @@ PAUSE_SECONDS: Final = 15.0
 DECISION_PAUSE_SECONDS: Final = 5.0
 _CHANGE: Final = 0.1
 _MESSAGE_LENGTH: Final = 1024
+_MOST_LIMITS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,9 @@ def next_status(
     """
     before = before or AutoscalingStatus()
     same = before.desired_replicas == decision.to
-    if same and _close(before.ttft_p99, latencies.ttft) and _close(before.itl_p99, latencies.itl):
+    # Their numbers move all the time.
+    limited = [limit.reason for limit in before.limits] != [limit.reason for limit in decision.limits]
+    if same and not limited and _close(before.ttft_p99, latencies.ttft) and _close(before.itl_p99, latencies.itl):
         return None
     made = before.decision if same else None
     return AutoscalingStatus(
@@ -55,6 +58,7 @@ def next_status(
         ttft_p99=_text(latencies.ttft),
         itl_p99=_text(latencies.itl),
         decision=made or _decision(before.desired_replicas, ordered, decision, now),
+        limits=decision.limits[:_MOST_LIMITS],
     )
 
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from autoglm_operator import __version__
-from autoglm_operator.cli.explain import ExplainError, explain
+from autoglm_operator.cli.explain import Asked, ExplainError, explain
 from autoglm_operator.cli.fit import UNKNOWN, FitError, fit
 from autoglm_operator.cli.render import RenderError, render
 from autoglm_operator.cli.replay_arguments import add_arguments
@@ -26,7 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stdout.write(report.text)
             return report.status
         else:
-            sys.stdout.write(explain(options.name, options.namespace, options.context))
+            asked = Asked(options.decisions, options.decision, options.output == "json")
+            sys.stdout.write(explain(options.name, options.namespace, options.context, asked))
     except (RenderError, ExplainError, FitError) as error:
         sys.stderr.write(f"{error}\n")
         return UNKNOWN if options.command == "fit" else 1
@@ -57,6 +58,13 @@ def _read(file: str) -> str:
         raise RenderError(f"{file}: cannot be read: {error.strerror}") from error
 
 
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected 1 or more")
+    return count
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="kubectl autoglm", description="Ask the AutoGLM operator.")
     parser.add_argument("--version", action="version", version=__version__)
@@ -67,6 +75,13 @@ def _parser() -> argparse.ArgumentParser:
     two.add_argument("name", help="name of the AutoGLMDeployment")
     two.add_argument("-n", "--namespace", help="its namespace; that of the kubeconfig's context if left out")
     two.add_argument("--context", help="context of the kubeconfig")
+    two.add_argument(
+        "--decisions", nargs="?", type=_count, const=10, metavar="N", help="list the last decisions instead: 10, or N"
+    )
+    two.add_argument(
+        "--decision", default="", metavar="TIME|#", help="tell of one decision, by its time or its number in that list"
+    )
+    two.add_argument("-o", "--output", choices=("text", "json"), default="text", help="how to print it")
     three = commands.add_parser("fit", help="say whether the model fits its GPUs, and what would; needs no cluster")
     three.add_argument("-f", "--file", required=True, help="YAML file with AutoGLMDeployments, or - for standard input")
     three.add_argument("--config", help="the model's config.json, if it is not among the known models")

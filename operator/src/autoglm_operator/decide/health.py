@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from autoglm_operator.decide.actuation import Path
 from autoglm_operator.decide.plan import Plan
 from autoglm_operator.decide.reasons import Reason
 from autoglm_operator.decide.trouble import (
@@ -84,6 +85,7 @@ class Health:
         fit: `status.fit`; `None` leaves it as it is.
         cold_start: `status.coldStart`; `None` leaves it as it is.
         weights: `status.weights`; `None` leaves it as it is.
+        actuation: `status.actuation`; `None` leaves it as it is.
         notices: beside those that follow from the conditions.
     """
 
@@ -94,6 +96,7 @@ class Health:
     fit: Mapping[str, Any] | None = None
     cold_start: Mapping[str, Any] | None = None
     weights: Mapping[str, Any] | None = None
+    actuation: Mapping[str, Any] | None = None
     notices: tuple[Notice, ...] = field(default=())
 
 
@@ -130,12 +133,13 @@ def assess(observed: Observed, plan: Plan, *, fit: FitView | None = None) -> Hea
         _without_replicas(given_up) if given_up else _ready(count, trouble),
         _reconciling(count, plan, observed.template),
         _stalled(trouble),
-        _scaling_active(plan, observed.child("HorizontalPodAutoscaler")),
+        _scaling_active(plan, observed),
         _fits(fit),
         Verdict(GPU_ALLOCATION, plan.allocation.status, plan.allocation.reason, plan.allocation.message),
         *_weights(plan),
     )
-    return Health(count.wanted, len(leaders), count.ready + count.previous_ready, verdicts)
+    answering = count.ready + count.previous_ready
+    return Health(count.wanted, len(leaders), answering, verdicts, actuation=plan.actuation.record())
 
 
 def refused(observed: Observed, reason: str, message: str) -> Health:
@@ -225,13 +229,31 @@ def _fits(fit: FitView | None) -> Verdict:
     return Verdict(FITS, "False", Reason.DOES_NOT_FIT, fit.sentence)
 
 
-def _scaling_active(plan: Plan, hpa: Document | None) -> Verdict:
-    if not plan.autoscaled:
-        message = f"spec.autoscaling is not set: replicas stay at {plan.replicas}"
-        return Verdict(SCALING_ACTIVE, "False", Reason.AUTOSCALING_OFF, message)
-    found = condition(hpa, SCALING_ACTIVE) if hpa else {}
-    if not found:
-        message = "the HPA has not been evaluated yet; the controller-manager does so every 15 s"
-        return Verdict(SCALING_ACTIVE, "Unknown", Reason.WAITING_FOR_HPA, message)
-    reason = found.get("reason") or Reason.WAITING_FOR_HPA
-    return Verdict(SCALING_ACTIVE, found["status"], reason, found.get("message", ""))
+def _scaling_active(plan: Plan, observed: Observed) -> Verdict:
+    how = plan.actuation
+    if how.path is Path.HPA:
+        waits = "the HPA has not been evaluated yet; the controller-manager does so every 15 s"
+        return _as_told(observed.child("HorizontalPodAutoscaler"), (SCALING_ACTIVE,), Reason.WAITING_FOR_HPA, waits)
+    if how.path is Path.KEDA:
+        waits = f"{how.message}; KEDA has not looked at it yet"
+        return _as_told(observed.child("ScaledObject"), ("Fallback", "Ready"), Reason.WAITING_FOR_KEDA, waits)
+    if how.path is not Path.DIRECT:
+        return Verdict(SCALING_ACTIVE, "False", how.reason, how.message)
+    if plan.replicas == 0:
+        message = "spec.replicas is 0: nothing is scaled until somebody sets it to 1 or more"
+        return Verdict(SCALING_ACTIVE, "False", Reason.SCALED_TO_ZERO, message)
+    if (observed.deployment.status.get("autoscaling") or {}).get("desiredReplicas") is None:
+        message = f"{how.message}; it has not decided yet"
+        return Verdict(SCALING_ACTIVE, "Unknown", Reason.WAITING_FOR_AUTOSCALER, message)
+    return Verdict(SCALING_ACTIVE, "True", how.reason, how.message)
+
+
+def _as_told(child: Document | None, types: Sequence[str], waiting_for: Reason, waits: str) -> Verdict:
+    """Return what the child's own conditions say: the last of `types`, or one before that is true and no good news."""
+    *bad, last = [condition(child, kind) if child else {} for kind in types]
+    worse = next((item for item in bad if item.get("status") == "True"), None)
+    if worse is not None:
+        return Verdict(SCALING_ACTIVE, "False", worse.get("reason") or waiting_for, worse.get("message", ""))
+    if not last:
+        return Verdict(SCALING_ACTIVE, "Unknown", waiting_for, waits)
+    return Verdict(SCALING_ACTIVE, last["status"], last.get("reason") or waiting_for, last.get("message", ""))

@@ -30,6 +30,10 @@ class ScalingReason(StrEnum):
     NO_READY_REPLICA = "NoReadyReplica"
     UNSCHEDULABLE = "Unschedulable"
     BOUNDS = "OutOfBounds"
+    LOAD = "Load"
+    LEAD = "ColdStartLead"
+    PERIOD = "Period"
+    HOLD = "Hold"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from autoglm_operator.api.v1alpha1 import Spec
+from autoglm_operator.decide.actuation import Actuation, actuation
 from autoglm_operator.decide.allocated import CLAIM_TEMPLATE_KIND, Allocation, present_of
 from autoglm_operator.decide.allocation import allocate
 from autoglm_operator.decide.decided import Decided, decided_before, shape
@@ -47,7 +48,8 @@ class Plan:
         probe: what is known of the engine's version.
         warm: what is made ready before a pod needs it.
         decided: what stays as it is until the spec asks for other pods.
-        autoscaled: whether an HPA decides the replicas.
+        autoscaled: whether the autoscaler decides how many replicas there should be.
+        actuation: who writes them.
         monitored: whether a PodMonitor can be made.
         alerted: whether a PrometheusRule can be made.
     """
@@ -66,6 +68,7 @@ class Plan:
     warm: WarmStart
     decided: Decided
     autoscaled: bool
+    actuation: Actuation
     monitored: bool
     alerted: bool
 
@@ -142,6 +145,7 @@ def make_plan(observed: Observed, images: Images) -> Plan:
         warm=warm,
         decided=_decided(observed, spec, before, asked.version, _startup(spec, fit, warm)),
         autoscaled=spec.autoscaling is not None,
+        actuation=actuation(spec, observed, images.scaling),
         monitored="PodMonitor" in observed.kinds,
         alerted="PrometheusRule" in observed.kinds,
     )

@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from operator import add, gt, sub
+from operator import add, sub
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +47,30 @@ def increase(history: Sequence[Histogram]) -> Increase | None:
     """
     if len(history) < 2:  # noqa: PLR2004  # a difference needs two
         return None
-    total = [0.0] * len(history[-1].counts)
+    last = history[-1]
+    # From one start of the engine to the next, what came between is the difference of the ends.
+    total, begin = [0.0] * len(last.counts), history[0]
     for old, new in pairwise(history):
-        if new.counts is not old.counts and new.bounds == history[-1].bounds:
-            total = list(map(add, total, _added(old, new)))
-    return Increase(history[-1].bounds, tuple(total))
+        if new.counts is old.counts or not _starts_again(old, new):
+            continue
+        total = _with(total, begin, old, last)
+        begin = Histogram(new.bounds, array("d", [0.0]) * len(new.counts))
+    return Increase(last.bounds, tuple(_with(total, begin, last, last)))
 
 
-def _added(old: Histogram, new: Histogram) -> Sequence[float]:
-    """Return what `new` counted since `old`, cumulative; all of it if the count in any bucket fell."""
+def _starts_again(old: Histogram, new: Histogram) -> bool:
     if old.bounds != new.bounds:
-        return new.counts
+        return True
     # Passes in C: this is done for each bucket of each sample of each pod, each few seconds.
     added = list(map(sub, new.counts, old.counts))
-    restarted = added[0] < 0 or any(map(gt, added, added[1:]))
-    return new.counts if restarted else added
+    return added[0] < 0 or added != sorted(added)
+
+
+def _with(total: list[float], begin: Histogram, end: Histogram, last: Histogram) -> list[float]:
+    """Return `total` with what was counted from `begin` to `end`, if it was in the buckets of `last`."""
+    if end.counts is begin.counts or end.bounds != last.bounds:
+        return total
+    return list(map(add, total, map(sub, end.counts, begin.counts)))
 
 
 def pool(increases: Iterable[Increase]) -> Increase | None:

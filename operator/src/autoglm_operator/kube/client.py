@@ -69,7 +69,7 @@ class Client:
         path: str,
         *,
         params: Params | None = None,
-        body: Document | None = None,
+        body: Document | list[Document] | None = None,
         content_type: str = "application/json",
     ) -> Document:
         """Send one request and return the decoded answer."""
@@ -185,6 +185,33 @@ class Client:
             "PUT",
             resources.path(obj["apiVersion"], obj["kind"], meta.get("namespace"), meta["name"]),
             body=obj,
+        )
+
+    async def scale(self, obj: Document, manager: str, *, before: int, to: int) -> None:
+        """Set the replicas of one object through `/scale`, if nobody has changed them since they were read.
+
+        The test is on the number and not on the resource version, which changes with each word in a status.
+
+        Args:
+            obj: its kind, name and uid.
+            manager: name of the field manager.
+            before: replicas as read; not 0, which `/scale` leaves out.
+            to: replicas to be.
+
+        Raises:
+            ApiError: with status 422 if the object or its replicas are others now.
+        """
+        meta = obj["metadata"]
+        await self.request(
+            "PATCH",
+            resources.path(obj["apiVersion"], obj["kind"], meta["namespace"], meta["name"], "scale"),
+            params={"fieldManager": manager},
+            body=[
+                {"op": "test", "path": "/metadata/uid", "value": meta["uid"]},
+                {"op": "test", "path": "/spec/replicas", "value": before},
+                {"op": "replace", "path": "/spec/replicas", "value": to},
+            ],
+            content_type="application/json-patch+json",
         )
 
     async def delete(self, obj: Document) -> None:

@@ -22,6 +22,7 @@ _RESOURCES: Final = (
     Resource("v1", "Service", "services"),
     Resource("v1", "ServiceAccount", "serviceaccounts"),
     Resource("v1", "ConfigMap", "configmaps"),
+    Resource("v1", "ResourceQuota", "resourcequotas"),
     Resource("events.k8s.io/v1", "Event", "events"),
     Resource("apps/v1", "Deployment", "deployments"),
     Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
@@ -37,6 +38,8 @@ _RESOURCES: Final = (
     Resource("resource.k8s.io/v1", "ResourceSlice", "resourceslices"),
     Resource("resource.k8s.io/v1", "ResourceClaimTemplate", "resourceclaimtemplates"),
     Resource("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet", "leaderworkersets"),
+    Resource("keda.sh/v1alpha1", "ScaledObject", "scaledobjects"),
+    Resource("apiregistration.k8s.io/v1", "APIService", "apiservices"),
     Resource("coordination.k8s.io/v1", "Lease", "leases"),
     Resource("authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews"),
 )

@@ -9,6 +9,7 @@ from typing import Any, Final
 from autoglm_operator.api import names
 from autoglm_operator.kube.client import Client, Document
 from autoglm_operator.kube.reflector import Key, Reflector, version_of, without_managed_fields
+from autoglm_operator.observe.autoscalers import HPA, SCALED_OBJECT, Scalers
 from autoglm_operator.observe.cluster import UNKNOWN_CLUSTER, Cluster
 from autoglm_operator.observe.fetch import fetch_pod_of
 from autoglm_operator.observe.pod import Pod, deployment_of
@@ -24,7 +25,7 @@ CHILD_KINDS: Final = (
     ("apps/v1", "Deployment"),
     ("apps/v1", "DaemonSet"),
     ("batch/v1", "Job"),
-    ("autoscaling/v2", "HorizontalPodAutoscaler"),
+    HPA,
 )
 #: Kinds of children that only some clusters serve.
 OPTIONAL_KINDS: Final = (
@@ -32,6 +33,7 @@ OPTIONAL_KINDS: Final = (
     ("monitoring.coreos.com/v1", "PrometheusRule"),
     ("resource.k8s.io/v1", "ResourceClaimTemplate"),
     ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet"),
+    SCALED_OBJECT,
 )
 
 Enqueue = Callable[[Key], None]
@@ -61,23 +63,25 @@ class Caches:
     ) -> None:
         self.deployments: dict[Key, Document] = {}
         self._cluster = cluster
-        self.kinds = frozenset(kind for _, kind in optional)
         self._enqueue = enqueue
         self._children: dict[str, dict[ChildRef, Document]] = defaultdict(dict)
         self._pods: dict[Key, dict[str, Pod]] = defaultdict(dict)
         self._fetch_pods: dict[Key, dict[str, _FetchPod]] = defaultdict(dict)
         selector = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
-        scopes = tuple(namespaces)
+        scopes, served = tuple(namespaces), tuple(optional)
+        self.kinds = frozenset(kind for _, kind in served)
         self.reflectors = [
             Reflector(
                 client, version, kind, scopes, label_selector=selector, keep=_child, on_change=self._child_changed
             )
-            for version, kind in (*CHILD_KINDS, *optional)
+            for version, kind in (*CHILD_KINDS, *served)
         ]
         self._by_kind = {reflector.kind: reflector for reflector in self.reflectors}
         self.reflectors.append(
             Reflector(client, "v1", "Pod", scopes, label_selector=selector, keep=_pod, on_change=self._pod_changed)
         )
+        self._scalers = Scalers(client, scopes, served, self._scalers_changed)
+        self.reflectors += self._scalers.reflectors
 
     @property
     def synced(self) -> bool:
@@ -102,6 +106,8 @@ class Caches:
             kinds=self.kinds,
             cluster=self._cluster(),
             now=time.time(),
+            scalers=self._scalers.on(key),
+            hpas=self._scalers.hpas,
         )
 
     def ready_addresses(self, key: Key) -> tuple[str, ...]:
@@ -140,6 +146,11 @@ class Caches:
         # An object of a name that a deployment needs may have been in its way without belonging to it.
         for owner in sorted(owners | ({key} & self.deployments.keys())):
             self._enqueue(owner)
+
+    def _scalers_changed(self, key: Key) -> None:
+        # Most HPAs of a cluster scale what is not ours.
+        if key in self.deployments:
+            self._enqueue(key)
 
     def _pod_changed(self, key: Key, old: "_KeptPod | None", new: "_KeptPod | None") -> None:
         namespace, name = key
@@ -188,7 +199,7 @@ def _pod(document: Document) -> _KeptPod | None:
 def _child(document: Document) -> Document:
     """Return the child without what changes often and is read by nobody."""
     document = without_managed_fields(document)
-    if document["kind"] == "HorizontalPodAutoscaler":
+    if document["kind"] in (HPA[1], SCALED_OBJECT[1]):
         conditions = (document.get("status") or {}).get("conditions")
         document["status"] = {"conditions": conditions} if conditions else {}
     return document

@@ -1,4 +1,4 @@
-"""What the cluster has for engine pods: GPUs on its nodes, devices of the DRA driver, and optional APIs."""
+"""What the cluster has: GPUs on its nodes, devices of the DRA driver, optional APIs, backends of custom metrics."""
 
 import re
 from collections import Counter
@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 
 from autoglm_operator.api import names
 from autoglm_operator.api.quantity import MEBIBYTE, byte_count
+from autoglm_operator.observe.autoscalers import Backend
 
 Document = Mapping[str, Any]
 
@@ -188,7 +189,8 @@ class Cluster:
         device_classes: names.
         kinds: optional kinds that are served, such as `LeaderWorkerSet`.
         version: of Kubernetes, such as (1, 36).
-        unknown: a sentence; empty if all is known.
+        backends: of custom metrics; empty where nobody serves them.
+        unknown: a sentence about GPUs; empty if all is known.
     """
 
     nodes: tuple[Node, ...] | None = None
@@ -196,6 +198,7 @@ class Cluster:
     device_classes: frozenset[str] | None = None
     kinds: frozenset[str] | None = None
     version: tuple[int, int] | None = None
+    backends: tuple[Backend, ...] | None = None
     unknown: str = ""
     by_name: Mapping[str, Node] = field(init=False, repr=False, compare=False)
 

@@ -10,6 +10,7 @@ from autoglm_operator.kube import resources
 from autoglm_operator.kube.client import Client, Document
 from autoglm_operator.kube.errors import HTTP_FORBIDDEN, ApiError, KubeError
 from autoglm_operator.kube.reflector import Key, Reflector
+from autoglm_operator.observe.autoscalers import API_SERVICE, Backend
 from autoglm_operator.observe.cluster import DRA_API, Cluster, Node, Slice, newest
 
 logger = logging.getLogger(__name__)
@@ -106,7 +107,7 @@ class _Source:
 
     def _refuse(self, what: str) -> None:
         if what and what != self.refused:
-            logger.info("the operator may not list what GPUs there are", extra={"refused": what})
+            logger.info("the operator may not list what the cluster has", extra={"refused": what})
         self.refused = what
 
     def _item_changed(self, _key: Key, _old: Any, _new: Any) -> None:
@@ -114,7 +115,7 @@ class _Source:
 
 
 class ClusterCache:
-    """Nodes, device classes and devices, kept current; `picture` is what the pure rooms decide on."""
+    """Nodes, devices and backends of custom metrics, kept current; `picture` is what the pure rooms decide on."""
 
     def __init__(self, client: Client, optional: Iterable[tuple[str, str]], on_change: Callable[[], None]) -> None:
         """Prepare.
@@ -130,6 +131,7 @@ class ClusterCache:
         self._nodes = _Source(client, "v1", "Node", Node.parse, self._changed)
         self._classes = _Source(client, DRA_API, "DeviceClass", _name, self._changed)
         self._slices = _Source(client, DRA_API, "ResourceSlice", Slice.parse, self._changed)
+        self._backends = _Source(client, *API_SERVICE, Backend.keep, self._changed)
         self._version: tuple[int, int] | None = None
         self._picture: Cluster | None = None
         self._dirty = asyncio.Event()
@@ -154,20 +156,22 @@ class ClusterCache:
         if self._picture is None:
             slices = self._slices.items
             classes = self._classes.items
-            refused = [source.refused for source in self._sources if source.refused]
+            gpus = (self._nodes, self._classes, self._slices)
+            refused = [source.refused for source in gpus if source.refused]
             self._picture = Cluster(
                 nodes=self._nodes.items,
                 devices=None if slices is None else newest(slices),
                 device_classes=None if classes is None else frozenset(classes),
                 kinds=self._kinds,
                 version=self._version,
+                backends=self._backends.items,
                 unknown=f"the operator may not list {', '.join(refused)}" if refused else "",
             )
         return self._picture
 
     @property
     def _sources(self) -> tuple[_Source, ...]:
-        return self._nodes, self._classes, self._slices
+        return self._nodes, self._classes, self._slices, self._backends
 
     def _changed(self) -> None:
         self._picture = None

@@ -13,6 +13,8 @@ Document = Mapping[str, Any]
 _GROUP_LABELS: Final = "leaderworkerset.sigs.k8s.io"
 _GROUP_NAME: Final = f"{_GROUP_LABELS}/name"
 _GROUP_WORKER: Final = f"{_GROUP_LABELS}/worker-index"
+#: What tells pods of two templates apart: the hash that a Deployment, or a LeaderWorkerSet, labels its pods with.
+_REVISIONS: Final = ("pod-template-hash", f"{_GROUP_LABELS}/template-revision-hash")
 
 
 def deployment_of(pod: Document) -> str | None:
@@ -45,6 +47,22 @@ def worker_index(pod: Document) -> int:
     """Return the pod's place in its group; 0 for a leader and for a pod without a group, which answer requests."""
     index = str((pod["metadata"].get("labels") or {}).get(_GROUP_WORKER, ""))
     return int(index) if index.isdecimal() else 0
+
+
+def group_index(pod: Document) -> int | None:
+    """Return the number of the group that a pod leads; `None` of a pod that is a replica by itself.
+
+    The controllers of groups remove those of the highest numbers first, whatever state they are in.
+    """
+    labels = pod["metadata"].get("labels") or {}
+    _, _, number = str(pod["metadata"]["name"]).rpartition("-")
+    return int(number) if _GROUP_NAME in labels and number.isdecimal() else None
+
+
+def revision_of(pod: Document) -> str:
+    """Return what pods of one template have in common and pods of another do not; empty if nobody says."""
+    labels = pod["metadata"].get("labels") or {}
+    return next((str(labels[name]) for name in _REVISIONS if name in labels), "")
 
 
 def _numbered(name: str, prefix: str) -> bool:
@@ -139,6 +157,7 @@ class Pod:
         created: when the API server took it.
         scheduled: when it got its node.
         ready_since: when it last became ready.
+        service: whether it is given requests, as its label says; empty if it has none.
         containers: sidecars first.
     """
 
@@ -158,6 +177,7 @@ class Pod:
     created: float | None = None
     scheduled: float | None = None
     ready_since: float | None = None
+    service: str = ""
     containers: tuple[Container, ...] = ()
 
     @classmethod
@@ -187,6 +207,7 @@ class Pod:
             created=seconds(meta.get("creationTimestamp")),
             scheduled=seconds(scheduled.get("lastTransitionTime")) if is_scheduled else None,
             ready_since=seconds(ready.get("lastTransitionTime")) if is_ready else None,
+            service=(meta.get("labels") or {}).get(names.LABEL_SERVING, ""),
             containers=tuple(Container.parse(item) for item in containers),
         )
 

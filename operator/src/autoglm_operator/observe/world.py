@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from autoglm_operator.api import names
 from autoglm_operator.api.status import Condition
 from autoglm_operator.api.v1alpha1 import Spec
+from autoglm_operator.observe.autoscalers import Scaler
 from autoglm_operator.observe.cluster import UNKNOWN_CLUSTER, Cluster
 from autoglm_operator.observe.engine_log import EngineLog
 from autoglm_operator.observe.pod import Pod
@@ -80,6 +81,8 @@ class Observed:
         cluster: what nodes and devices there are.
         model_config: `config.json` of the model, or why it could not be had; `None` if it was not looked for.
         logs: what the logs of engines said, by uid of the pod, as far as they were read.
+        scalers: HPAs and ScaledObjects that act on the deployment or a child of its name, ours among them.
+        hpas: HPAs in the whole cluster; `None` if not all of them can be seen.
     """
 
     deployment: Deployment
@@ -91,6 +94,8 @@ class Observed:
     cluster: Cluster = UNKNOWN_CLUSTER
     model_config: Mapping[str, Any] | str | None = None
     logs: Mapping[str, EngineLog] = field(default_factory=dict)
+    scalers: tuple[Scaler, ...] = ()
+    hpas: int | None = None
 
     def child(self, kind: str) -> Document | None:
         """Return the child of `kind` that carries the deployment's name."""

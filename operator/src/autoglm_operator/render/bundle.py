@@ -4,6 +4,7 @@ from typing import Any
 
 from autoglm_operator.api import names
 from autoglm_operator.api.hashing import content_hash
+from autoglm_operator.decide.actuation import Path
 from autoglm_operator.decide.allocated import Method, kept_claims
 from autoglm_operator.decide.plan import Plan
 from autoglm_operator.decide.warmstart import Pods
@@ -12,6 +13,7 @@ from autoglm_operator.render.alerts import prometheus_rule
 from autoglm_operator.render.autoscaler import horizontal_pod_autoscaler
 from autoglm_operator.render.availability import pod_disruption_budget, pod_monitor, service_account
 from autoglm_operator.render.claims import resource_claim_template
+from autoglm_operator.render.keda import scaled_object
 from autoglm_operator.render.network import network_policy, service
 from autoglm_operator.render.probe_job import probe_job
 from autoglm_operator.render.warmstart import warm_children
@@ -35,13 +37,21 @@ def bundle(deployment: Deployment, plan: Plan, images: Images) -> list[dict[str,
     ]
     if plan.warm.pods is not Pods.KEEP:
         children.append(pods)
-    if plan.spec.autoscaling is not None:
-        children.append(horizontal_pod_autoscaler(deployment, plan.spec.autoscaling))
+    children += _scalers(deployment, plan, images)
     if plan.monitored:
         children.append(pod_monitor(deployment, images.pod_monitor_labels))
     if plan.alerted and images.alerts is not None:
         children.append(prometheus_rule(deployment, plan, images.alerts))
     return [stamped(child) for child in children]
+
+
+def _scalers(deployment: Deployment, plan: Plan, images: Images) -> list[dict[str, Any]]:
+    autoscaling = plan.spec.autoscaling
+    if autoscaling is not None and plan.actuation.path is Path.HPA:
+        return [horizontal_pod_autoscaler(deployment, autoscaling)]
+    if autoscaling is not None and plan.actuation.path is Path.KEDA:
+        return [scaled_object(deployment, autoscaling, images.scaling.prometheus)]
+    return []
 
 
 def _claims(deployment: Deployment, plan: Plan, newest: str) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from autoglm_operator.decide.parallel import GROUP_KIND
 from autoglm_operator.decide.plan import Plan
 from autoglm_operator.decide.timing import EXIT_SECONDS
 from autoglm_operator.observe.world import Deployment
-from autoglm_operator.render.meta import labels, metadata, workload_annotations
+from autoglm_operator.render.meta import labels, metadata, pod_labels, workload_annotations
 
 Document = dict[str, Any]
 
@@ -74,9 +74,10 @@ def leader_selector(deployment: str) -> dict[str, str]:
 
 
 def _template(deployment: Deployment, role: str, templates: dict[str, Document], stamp: str) -> Document:
+    own = pod_labels if role == names.ROLE_LEADER else labels
     return {
         "metadata": {
-            "labels": {**labels(deployment.name), names.LABEL_ROLE: role},
+            "labels": {**own(deployment.name), names.LABEL_ROLE: role},
             "annotations": {names.ANNOTATION_TEMPLATE: stamp},
         },
         "spec": templates[role],

@@ -36,6 +36,15 @@ def labels(name: str) -> dict[str, str]:
     }
 
 
+def pod_labels(name: str) -> dict[str, str]:
+    """Return the labels of a pod that answers requests: each starts in service, and is taken out of it by its label.
+
+    Only the Service selects by that. The selectors of workload, budget and monitor would lose a pod that is still
+    theirs.
+    """
+    return {**labels(name), names.LABEL_SERVING: names.SERVING}
+
+
 def metadata(deployment: Deployment) -> dict[str, Any]:
     """Return the metadata of a child: named after its owner and removed with it."""
     return {

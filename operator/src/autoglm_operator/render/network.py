@@ -11,17 +11,25 @@ from autoglm_operator.render.meta import metadata
 
 def service(deployment: Deployment, plan: Plan) -> dict[str, Any]:
     """Return the Service in front of the engine pods; of a group of pods, the leader alone answers."""
-    selector = leader_selector(deployment.name) if plan.grouped else names.pod_selector(deployment.name)
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": metadata(deployment),
         "spec": {
             "type": "ClusterIP",
-            "selector": selector,
+            "selector": _in_service(deployment, plan),
             "ports": [{"name": "http", "port": names.ENGINE_PORT, "targetPort": "http", "protocol": "TCP"}],
         },
     }
+
+
+def _in_service(deployment: Deployment, plan: Plan) -> dict[str, str]:
+    """Return the labels of the pods that are given requests: those on their way out are not."""
+    answering = leader_selector(deployment.name) if plan.grouped else names.pod_selector(deployment.name)
+    if any(pod.ready and pod.worker == 0 and not pod.terminating and not pod.service for pod in plan.pods):
+        # Made before there was the label. Selecting by it would cut them off before their successors answer.
+        return answering
+    return {**answering, names.LABEL_SERVING: names.SERVING}
 
 
 def network_policy(deployment: Deployment, plan: Plan) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from autoglm_operator.decide.plan import Plan
 from autoglm_operator.observe.world import Deployment
 from autoglm_operator.render.engines import Role
 from autoglm_operator.render.leader_worker_set import leader_worker_set
-from autoglm_operator.render.meta import labels, metadata, workload_annotations
+from autoglm_operator.render.meta import metadata, pod_labels, workload_annotations
 from autoglm_operator.render.pod import pod
 from autoglm_operator.settings import Images
 
@@ -32,7 +32,7 @@ def workload(deployment: Deployment, plan: Plan, images: Images) -> dict[str, An
             "selector": {"matchLabels": names.pod_selector(deployment.name)},
             "strategy": _strategy(plan, stamp),
             "template": {
-                "metadata": {"labels": labels(deployment.name), "annotations": {names.ANNOTATION_TEMPLATE: stamp}},
+                "metadata": {"labels": pod_labels(deployment.name), "annotations": {names.ANNOTATION_TEMPLATE: stamp}},
                 "spec": template,
             },
         },

@@ -28,7 +28,12 @@ def status_document(deployment: Deployment, health: Health, now: float) -> dict[
         ],
     }
     # What was learned stays until it is learned anew: a field that is not named is removed.
-    for key, learned in (("fit", health.fit), ("coldStart", health.cold_start), ("weights", health.weights)):
+    for key, learned in (
+        ("fit", health.fit),
+        ("coldStart", health.cold_start),
+        ("weights", health.weights),
+        ("actuation", health.actuation),
+    ):
         value = deployment.status.get(key) if learned is None else learned
         if value:
             status[key] = value

@@ -103,9 +103,7 @@ class ScheduledBounds(ApiModel):
 
     schedule: Annotated[
         str,
-        Field(
-            pattern=CRON_PATTERN, max_length=128, description='When they begin: a cron line such as "30 8 * * 1-5".'
-        ),
+        Field(pattern=CRON_PATTERN, max_length=128, description='When they begin: a cron line such as "30 8 * * 1-5".'),
     ]
     duration: Annotated[Duration, Field(description="How long they hold each time; at most 168h.")]
     time_zone: Annotated[
