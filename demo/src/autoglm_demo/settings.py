@@ -32,7 +32,7 @@ class Load:
     spike_rate: float = 5.0
     spike_start: float = 20.0
     spike_duration: float = 60.0
-    quiet_duration: float = 115.0
+    quiet_duration: float = 200.0
     prompt_tokens: int = 128
     output_tokens: int = 48
     seed: int = 7
