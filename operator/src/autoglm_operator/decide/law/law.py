@@ -27,6 +27,8 @@ from autoglm_operator.decide.law.types import Candidate, Cause, Decision, Sample
 
 _LEAST_SIGMA = 1e-6
 _LEAST_EXPONENT = 0.1
+_LEAST_ITL = 1e-5
+"""Seconds; no engine takes a step in less, and what is learned from a smaller one is beyond all numbers."""
 _LEAST_DAY = 0.05
 """Requests per second below which the price moves as at this rate."""
 
@@ -92,6 +94,8 @@ def _wrong(sample: Sample) -> str:
     ):
         if not math.isfinite(value) or value < 0:
             return f"{name} of {value:g} cannot be"
+    if 0 < sample.itl < _LEAST_ITL:
+        return f"ITL of {sample.itl:g} s cannot be"
     return "" if sample.seconds > 0 else f"a tick of {sample.seconds:g} s cannot be"
 
 
