@@ -15,8 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from autoglm_operator import tracing
 from autoglm_operator.api import names
+from autoglm_operator.kube import spans
 
 Document = dict[str, Any]
 
@@ -42,6 +47,16 @@ def _loud_exporters() -> Iterator[None]:
     level = exporters.level
     yield
     exporters.setLevel(level)
+
+
+@pytest.fixture
+def exported(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
+    """Collect the operator's spans."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    for module in (spans, tracing):
+        monkeypatch.setattr(module, "tracer", provider.get_tracer("t"))
+    return exporter
 
 
 @pytest.fixture(scope="session")

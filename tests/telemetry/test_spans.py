@@ -6,8 +6,6 @@ import pytest
 from aiohttp import web
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
 from autoglm_operator import tracing
@@ -21,15 +19,6 @@ from autoglm_operator.observe.world import Deployment, Observed
 from autoglm_operator.reconcile import _decision_applied
 
 TRACEPARENT = "00-" + "ab" * 16 + "-" + "cd" * 8 + "-01"
-
-
-@pytest.fixture
-def exported(monkeypatch):
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    for module in (spans, tracing):
-        monkeypatch.setattr(module, "tracer", provider.get_tracer("t"))
-    return exporter
 
 
 @pytest.fixture

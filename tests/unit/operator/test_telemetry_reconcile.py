@@ -3,14 +3,10 @@
 from itertools import pairwise
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
 from autoglm_operator import tracing
 from autoglm_operator.apply.sync import Synchroniser
-from autoglm_operator.kube import spans
 from autoglm_operator.kube.errors import ApiError
 from autoglm_operator.lookups import Lookups
 from autoglm_operator.observe.caches import Caches
@@ -21,15 +17,6 @@ from autoglm_operator.settings import Images
 KEY = ("team-a", "phone")
 PATH = "/apis/autoglm.io/v1alpha1/namespaces/team-a/autoglmdeployments/phone"
 TRACEPARENT = "00-" + "ab" * 16 + "-" + "cd" * 8 + "-01"
-
-
-@pytest.fixture
-def exported(monkeypatch):
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    for module in (spans, tracing):
-        monkeypatch.setattr(module, "tracer", provider.get_tracer("t"))
-    return exporter
 
 
 class World:

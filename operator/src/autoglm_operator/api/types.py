@@ -1,6 +1,7 @@
 """What fields of the API are made of: patterns, durations, and the base of every model."""
 
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -49,6 +50,16 @@ def seconds(duration: str) -> float:
     if found is None:
         raise ValueError(f"duration {duration!r}: expected a positive whole number and a unit, such as 60ms, 2s, 5m")
     return int(found[1]) * _SECONDS_PER_UNIT[found[2]]
+
+
+def rfc3339(time: float) -> str:
+    """Return seconds since the epoch as Kubernetes writes a time: `2026-11-21T14:26:20Z`."""
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def micro_time(time: float) -> str:
+    """Return seconds since the epoch as Kubernetes writes a MicroTime: `2026-11-21T14:26:20.500000Z`."""
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 class ApiModel(BaseModel):

@@ -11,6 +11,7 @@ from autoglm_operator.errors import Gone, Waiting
 from autoglm_operator.kube.client import Client, Document
 from autoglm_operator.kube.errors import ApiError
 from autoglm_operator.kube.lease import MayWrite
+from autoglm_operator.observe.owner import controller_of
 from autoglm_operator.observe.world import ChildRef, child_ref
 
 RETRY_REJECTED_SECONDS = 30.0
@@ -146,7 +147,8 @@ def _with_uid(child: Document, uid: str) -> Document:
 
 def controlled_by(obj: Document, uid: str) -> bool:
     """Whether the controller of `obj` is the object `uid`."""
-    return any(ref["uid"] == uid and ref.get("controller") for ref in obj["metadata"].get("ownerReferences") or [])
+    maker = controller_of(obj)
+    return maker is not None and maker["uid"] == uid
 
 
 def _hash(child: Document) -> str:

@@ -18,7 +18,7 @@ from opentelemetry import trace
 from autoglm_operator.api import names
 from autoglm_operator.autoscaler.metrics import Metrics
 from autoglm_operator.autoscaler.pods import Key, Target
-from autoglm_operator.decide.actuation import Path
+from autoglm_operator.decide.actuation import OURS, Path
 from autoglm_operator.decide.bounds import widest
 from autoglm_operator.decide.scaling import Decision
 from autoglm_operator.kube.client import Client, Document
@@ -48,7 +48,7 @@ def order(target: Target, wanted: int) -> int | None:
     least, most = widest(target.autoscaling)
     to = max(least, min(most, wanted))
     moves = to != target.replicas if target.actuation.path == Path.DIRECT else to > target.replicas
-    return to if moves and target.actuation.path in (Path.HPA, Path.DIRECT) else None
+    return to if moves and target.actuation.path in OURS else None
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class Actuator:
             target: as last seen.
             decision: of this tick.
         """
-        key = (target.namespace, target.name)
+        key = target.key
         if (to := order(target, decision.to)) is None:
             self._pauses.pop(key, None)
             return

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
 
 from autoglm_operator import __version__
 from autoglm_operator.api import names
 from autoglm_operator.api.signals import SIGNALS
+from autoglm_operator.api.types import rfc3339
 from autoglm_operator.autoscaler.published import Value
 from autoglm_operator.autoscaler.store import WINDOW_SECONDS
 
@@ -104,15 +104,11 @@ def _item(api_version: str, metric: str, value: Value) -> Document:
         "name": value.name,
         "apiVersion": names.API_VERSION,
     }
-    common = {"describedObject": described, "timestamp": _rfc3339(value.time), "value": quantity(value.value)}
+    common = {"describedObject": described, "timestamp": rfc3339(value.time), "value": quantity(value.value)}
     window = int(WINDOW_SECONDS)
     if api_version == "v1beta1":
         return {**common, "metricName": metric, "window": window, "selector": None}
     return {**common, "metric": {"name": metric, "selector": None}, "windowSeconds": window}
-
-
-def _rfc3339(time: float) -> str:
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def quantity(value: float) -> str:

@@ -20,8 +20,8 @@ from autoglm_operator.api.types import seconds
 from autoglm_operator.api.v1alpha1 import PredictionMode
 from autoglm_operator.autoscaler.pods import ANNOTATION_COST_BEFORE, ANNOTATION_SINCE, EnginePod, Key, Target
 from autoglm_operator.autoscaler.snapshot import are_fresh
-from autoglm_operator.autoscaler.store import History
-from autoglm_operator.decide.actuation import Path
+from autoglm_operator.autoscaler.store import History, Row
+from autoglm_operator.decide.actuation import OURS
 from autoglm_operator.decide.scaling import Decision
 from autoglm_operator.decide.timing import DRAIN_SECONDS, PRE_STOP_SECONDS, learned_drain
 from autoglm_operator.decide.victims import Order, Plan, Replica, Stage, Times, follow, give_back, in_service, plan
@@ -31,8 +31,6 @@ from autoglm_operator.kube.errors import HTTP_CONFLICT, HTTP_INVALID, HTTP_NOT_F
 
 logger = logging.getLogger(__name__)
 
-Row = tuple[EnginePod, History]
-
 #: Lower than what anybody sets, and what may go now lower than what finishes. Both are in the range of the annotation.
 _COSTS: Final = {Stage.DRAINING: str(-(2**31) + 1), Stage.DRAINED: str(-(2**31))}
 #: Who may be waited for by the HPA beyond its hold: its sync periods, and a busy controller.
@@ -41,7 +39,6 @@ _SLACK_SECONDS: Final = 120.0
 _IDLE_SAMPLES: Final = 2
 #: Longer than a write takes. A tick does not wait for more: the next one tries again.
 _PATCH_SECONDS: Final = 2.0
-_PATHS: Final = (Path.HPA, Path.DIRECT)
 #: Answers about a pod that is not there any more; the last one is about another pod of its name.
 _GONE: Final = (HTTP_NOT_FOUND, HTTP_CONFLICT, HTTP_INVALID)
 
@@ -92,7 +89,7 @@ class Drains:
             decision: of this tick; `None` if nothing is known, which puts every replica back.
             now: monotonic time.
         """
-        key, wall = (target.namespace, target.name), self._clock()
+        key, wall = target.key, self._clock()
         pods = {pod.uid: pod for pod, _ in rows}
         replicas = self._replicas(rows, now, wall)
         if decision is None or not _may_drain(target, rows):
@@ -153,7 +150,7 @@ def _may_drain(target: Target, rows: Sequence[Row]) -> bool:
         autoscaling is not None
         and autoscaling.prediction.mode is not PredictionMode.ADVISORY
         and actuation is not None
-        and actuation.path in _PATHS
+        and actuation.path in OURS
         and len({pod.revision for pod, _ in rows}) <= 1
     )
 

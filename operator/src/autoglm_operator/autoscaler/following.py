@@ -9,9 +9,9 @@ from autoglm_operator.api.signals import GPU_MEMORY_UTILIZATION
 from autoglm_operator.api.status import Bottleneck
 from autoglm_operator.autoscaler import bottleneck, slo
 from autoglm_operator.autoscaler.metrics import BOTTLENECK, Metrics
-from autoglm_operator.autoscaler.pods import EnginePod, Key, Target
+from autoglm_operator.autoscaler.pods import Key, Target
 from autoglm_operator.autoscaler.snapshot import Snapshot, are_fresh
-from autoglm_operator.autoscaler.store import History
+from autoglm_operator.autoscaler.store import Row
 from autoglm_operator.decide.bottleneck import Held
 from autoglm_operator.decide.needs import ScalingReason
 from autoglm_operator.decide.scaling import Decision
@@ -36,8 +36,6 @@ _FORESEEN: Final[Mapping[str, str]] = {
 }
 (_CAUSE,) = BOTTLENECK.labels[-1:]
 
-_Rows = Sequence[tuple[EnginePod, History]]
-
 
 @dataclass(slots=True)
 class _Followed:
@@ -60,7 +58,7 @@ class Following:
         self._started = started
         self._followed: dict[Key, _Followed] = {}
 
-    def count(self, target: Target, rows: _Rows) -> None:
+    def count(self, target: Target, rows: Sequence[Row]) -> None:
         """Count what the engines did since their last samples.
 
         A pod that is younger than this process counts from its start. An older one counts from the first sample on:
@@ -74,7 +72,7 @@ class Following:
             if history.counted is not None or pod.created >= self._started:
                 total.add(slo.events(history.counted, latest, target.setup))
             history.counted = latest
-        key, metrics = (target.namespace, target.name), self._metrics
+        key, metrics = target.key, self._metrics
         for series, amounts in (
             (metrics.slo_requests, total.judged),
             (metrics.slo_good, total.good),
@@ -85,7 +83,7 @@ class Following:
 
     def show(self, target: Target, snapshot: Snapshot, decision: Decision | None, capacity: float | None) -> None:
         """Show demand, forecast, capacity of one replica in requests per second, and what the causes ask for."""
-        key, metrics = (target.namespace, target.name), self._metrics
+        key, metrics = target.key, self._metrics
         causes = decision.causes if decision else ()
         needs: dict[Own, float] = {
             (_CAUSES[need.reason],): float(need.replicas) for need in reversed(causes) if need.reason in _CAUSES
@@ -103,7 +101,7 @@ class Following:
         metrics.demand.replace(key, {} if snapshot.demand is None else {(): snapshot.demand})
         metrics.capacity.replace(key, {} if capacity is None else {(): capacity})
 
-    def look(self, target: Target, rows: _Rows, snapshot: Snapshot, now: float) -> Bottleneck | None:
+    def look(self, target: Target, rows: Sequence[Row], snapshot: Snapshot, now: float) -> Bottleneck | None:
         """Return what limits the deployment, for its status; `None` if no replica is ready.
 
         Args:
@@ -112,7 +110,7 @@ class Following:
             snapshot: of now.
             now: monotonic time.
         """
-        key = (target.namespace, target.name)
+        key = target.key
         if not any(pod.ready for pod, _ in rows):
             self.forget(key)
             return None
@@ -127,7 +125,7 @@ class Following:
         target: Target,
         followed: _Followed,
         written: Bottleneck | None,
-        seen: tuple[_Rows, Snapshot],
+        seen: tuple[Sequence[Row], Snapshot],
         now: float,
     ) -> None:
         fresh, snapshot = seen
@@ -138,7 +136,7 @@ class Following:
         followed.looked = now
         before, followed.held = followed.held, bottleneck.follow(followed.held, written, found, target.setup, now)
         named = followed.held.named
-        key = (target.namespace, target.name)
+        key = target.key
         shown: dict[Own, float] = {(cause,): float(cause == named.cause) for cause in _causes()}
         self._metrics.bottleneck.replace(key, shown)
         told = bottleneck.evidence(found, target.setup)

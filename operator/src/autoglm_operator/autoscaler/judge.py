@@ -20,9 +20,9 @@ from typing import Any, Final
 from autoglm_operator.api.types import seconds
 from autoglm_operator.autoscaler.law_feed import Seen, feed
 from autoglm_operator.autoscaler.learned import Learned, batch_of, lead_of, parameters
-from autoglm_operator.autoscaler.pods import EnginePod, Key, Target
+from autoglm_operator.autoscaler.pods import Key, Target
 from autoglm_operator.autoscaler.snapshot import AGENT_STALE_SECONDS, STALE_TICKS, Snapshot, are_fresh
-from autoglm_operator.autoscaler.store import History
+from autoglm_operator.autoscaler.store import Row
 from autoglm_operator.decide.bounds import Bounds
 from autoglm_operator.decide.elastic import Load, limit_of, reduce
 from autoglm_operator.decide.law import law, store
@@ -38,7 +38,7 @@ _PATIENCE_LEADS: Final = 3.0
 #: Until the capacity is learned, the law orders at most so many times the ready replicas.
 _MOST_GROWTH: Final = 2
 
-_Rows = Sequence[tuple[EnginePod, History]]
+_Rows = Sequence[Row]
 
 
 @dataclass(slots=True)
@@ -153,7 +153,7 @@ class Judge:
 
     def _of(self, target: Target, now: float) -> _Kept:
         """Return what is known of a deployment."""
-        key = (target.namespace, target.name)
+        key = target.key
         kept = self._kept.get(key)
         if kept is None:
             learned = Learned.of(target, self._stored.pop(key, {}))

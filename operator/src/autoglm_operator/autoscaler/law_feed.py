@@ -22,7 +22,7 @@ from autoglm_operator.autoscaler import slo
 from autoglm_operator.autoscaler.engine_metrics import EngineSample
 from autoglm_operator.autoscaler.pods import EnginePod
 from autoglm_operator.autoscaler.snapshot import STALE_TICKS, are_fresh
-from autoglm_operator.autoscaler.store import History
+from autoglm_operator.autoscaler.store import History, Row
 from autoglm_operator.decide.bottleneck import Setup
 from autoglm_operator.decide.law.types import Sample
 from autoglm_operator.decide.quantiles import Histogram
@@ -32,8 +32,6 @@ from autoglm_operator.slo_metrics import ITL, TTFT
 TOKEN_SECONDS: Final = 60.0
 #: By which the clocks of this process and of the API server may differ.
 _SKEW_SECONDS: Final = 30.0
-
-_Row = tuple[EnginePod, History]
 
 
 @dataclass(slots=True)
@@ -95,7 +93,7 @@ class Seen:
     ticks: deque[tuple[float, _Tick]] = field(default_factory=deque)
 
 
-def feed(rows: Sequence[_Row], seen: Seen, setup: Setup, ordered: int, now: float) -> Sample | None:
+def feed(rows: Sequence[Row], seen: Seen, setup: Setup, ordered: int, now: float) -> Sample | None:
     """Return the sample of a tick, and remember it in `seen`; `None` if what arrives cannot be told.
 
     Args:
@@ -151,7 +149,7 @@ def _count(histogram: Histogram | None) -> float:
     return histogram.counts[-1] if histogram is not None else 0.0
 
 
-def _visit(row: _Row, seen: Seen, setup: Setup, now: float, tick: _Tick) -> float | None:
+def _visit(row: Row, seen: Seen, setup: Setup, now: float, tick: _Tick) -> float | None:
     """Add what one pod did since its last sample; return the requests per second that come to it, if known."""
     pod, history = row
     new, known = history.samples[-1], seen.pods.get(pod.uid)
@@ -218,14 +216,14 @@ def _counts(samples: Iterable[EngineSample]) -> bool:
     return all(sample.ttft is not None or sample.ended > 0 or sample.in_flight == 0 for sample in samples)
 
 
-def _silent(ready: Sequence[_Row], sound: Sequence[_Row], oldest: float) -> int:
+def _silent(ready: Sequence[Row], sound: Sequence[Row], oldest: float) -> int:
     """Return how many pods do not tell; one that became ready since the last scrape is not silent yet."""
     telling = {row[0].uid for row in sound}
     others = (row[1] for row in ready if row[0].uid not in telling)
     return sum(bool(history.samples) or (history.ready_since or 0.0) < oldest for history in others)
 
 
-def _forget(seen: Seen, rows: Sequence[_Row]) -> None:
+def _forget(seen: Seen, rows: Sequence[Row]) -> None:
     """Drop pods that are gone."""
     for uid in seen.pods.keys() - {pod.uid for pod, _ in rows}:
         del seen.pods[uid]

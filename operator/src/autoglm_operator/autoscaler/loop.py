@@ -187,7 +187,7 @@ class Loop:
             history.add_agent(await self._scraper.agent(pod))
 
     def _publish(self, target: Target, snapshot: Snapshot, decision: Decision | None) -> None:
-        key = (target.namespace, target.name)
+        key = target.key
         values, problems = dict(snapshot.values), dict(snapshot.problems)
         if decision is not None:
             values[DESIRED_REPLICAS.name] = float(decision.to)
@@ -205,7 +205,7 @@ class Loop:
 
         The exemplar is `None` unless the mind was changed now and that is traced.
         """
-        key = (target.namespace, target.name)
+        key = target.key
         before = self._desired.get(key, target.replicas)
         self._desired[key] = decision.to
         course = self._courses.setdefault(key, Course())

@@ -23,7 +23,8 @@ from typing import Any, Final, Protocol
 
 from autoglm_operator.api import names
 from autoglm_operator.api.status import ScalingLimit
-from autoglm_operator.autoscaler.memory_document import belongs, config_map, contents
+from autoglm_operator.apply.sync import controlled_by
+from autoglm_operator.autoscaler.memory_document import config_map, contents
 from autoglm_operator.autoscaler.pods import Key, Target
 from autoglm_operator.decide.bounds import Bounds, Limit
 from autoglm_operator.decide.history import DECISIONS_KEY, LAW_KEY, Inputs, Record, Ring, config_name, parse
@@ -134,12 +135,12 @@ class Memory:
             return
         kept.recalled = True
         # Spread by name: deployments that were seen at the same start are not written at the same time for ever.
-        share = zlib.crc32("/".join(_key(target)).encode()) / 2**32
+        share = zlib.crc32("/".join(target.key).encode()) / 2**32
         kept.written = self._clock() - (share * LAW_SECONDS if data is not None else 0.0)
         kept.ring.records = kept.ring.records or _records(kept, data)[-1:]
         learned = _decoded(kept, data or {}, LAW_KEY)
         if isinstance(learned, dict):
-            self._judge.restore(_key(target), learned)
+            self._judge.restore(target.key, learned)
         elif learned is not None:
             _log(_NOT_READABLE, kept, f"{LAW_KEY}: no object, but {type(learned).__name__}")
 
@@ -217,7 +218,7 @@ class Memory:
         own = len(kept.ring.records)
         ring = Ring(list(kept.ring.records))
         ring.take(stored)
-        data = contents(ring.documents(), self._judge.dump(_key(kept.target)))
+        data = contents(ring.documents(), self._judge.dump(kept.target.key))
         # Without force where there was none: one of somebody else that took the name since then is a conflict.
         answer = await self._client.apply(
             config_map(kept.target, kept.uid, data), names.AUTOSCALER_MANAGER, force=bool(kept.uid)
@@ -236,7 +237,7 @@ class Memory:
                 raise
             kept.uid = kept.problem = ""
             return None
-        if not belongs(document, target):
+        if not controlled_by(document, target.uid):
             kept.not_before = self._clock() + RETRY_SECONDS
             problem = (
                 f"ConfigMap {target.namespace}/{name} does not belong to this {names.KIND} and is left alone: "
@@ -250,7 +251,7 @@ class Memory:
         return document.get("data") or {}
 
     def _kept_of(self, target: Target) -> Kept:
-        kept = self._kept.setdefault(_key(target), Kept(target))
+        kept = self._kept.setdefault(target.key, Kept(target))
         kept.target = target
         return kept
 
@@ -275,10 +276,6 @@ def _decoded(kept: Kept, data: dict[str, str], name: str) -> Any:
     except ValueError as error:
         _log(_NOT_READABLE, kept, f"{name}: {error}")
         return None
-
-
-def _key(target: Target) -> Key:
-    return target.namespace, target.name
 
 
 def _log(what: str, kept: Kept, why: object) -> None:

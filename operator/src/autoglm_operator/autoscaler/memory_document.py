@@ -52,11 +52,5 @@ def config_map(target: Target, uid: str, data: dict[str, str]) -> Document:
     }
 
 
-def belongs(document: Document, target: Target) -> bool:
-    """Whether `document` is owned by the deployment."""
-    references = document["metadata"].get("ownerReferences") or []
-    return any(item["uid"] == target.uid and item.get("controller") for item in references)
-
-
 def _encoded(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

@@ -5,7 +5,7 @@ from typing import Final
 
 from autoglm_operator import __version__, signal_metrics, slo_metrics
 from autoglm_operator.autoscaler.pods import Key
-from autoglm_operator.decide.actuation import Path
+from autoglm_operator.decide.actuation import OURS
 from autoglm_operator.decide.needs import ScalingReason
 from autoglm_operator.exposition import STANDARD, Exposition, exemplar
 from autoglm_operator.metric import CODE, DEPLOYMENT, EXPORT_RESULT, PYTHON, VERB, VERSION, Label, Metric
@@ -59,7 +59,7 @@ SCALE_WRITES_TOTAL: Final = Metric(
     "",
     "Writes of replicas by the autoscaler itself, by who else writes them and result.",
     (
-        Label("path", "HPA: ahead of the HPA, and up only. Direct: nobody else does.", (Path.HPA, Path.DIRECT)),
+        Label("path", "HPA: ahead of the HPA, and up only. Direct: nobody else does.", OURS),
         Label(
             "result",
             "ok, conflict: somebody else changed the replicas first, or failed.",

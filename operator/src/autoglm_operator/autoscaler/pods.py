@@ -135,6 +135,11 @@ class Target:
     lead: float | None = None
     footprint: Footprint = field(default_factory=Footprint)
 
+    @property
+    def key(self) -> Key:
+        """Return namespace and name."""
+        return self.namespace, self.name
+
     @classmethod
     def keep(cls, document: Document) -> Self | None:
         """Return the deployment in `document`; `None` if it is being deleted or its spec cannot be read."""

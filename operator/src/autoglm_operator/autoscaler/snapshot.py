@@ -14,8 +14,7 @@ from autoglm_operator.api.signals import (
     TTFT_P99,
 )
 from autoglm_operator.autoscaler.engine_metrics import EngineSample
-from autoglm_operator.autoscaler.pods import EnginePod
-from autoglm_operator.autoscaler.store import History
+from autoglm_operator.autoscaler.store import History, Row
 from autoglm_operator.decide.needs import LEAST_QUEUE, Signals, Tail
 from autoglm_operator.decide.quantiles import Histogram, Increase, increase, pool, quantile
 from autoglm_operator.decide.scaling import EVIDENCE_SECONDS
@@ -27,7 +26,6 @@ AGENT_STALE_SECONDS: Final = 30.0
 _P99: Final = 0.99
 
 _Choose = Callable[[EngineSample], Histogram | None]
-_Row = tuple[EnginePod, History]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +47,13 @@ class Snapshot:
     demand: float | None = None
 
 
-def are_fresh(pods: Iterable[_Row], now: float, interval: float) -> list[_Row]:
+def are_fresh(pods: Iterable[Row], now: float, interval: float) -> list[Row]:
     """Return the ready pods whose last sample is good for a decision."""
     oldest = now - STALE_TICKS * interval
     return [row for row in pods if row[0].ready and row[1].samples and oldest <= row[1].samples[-1].taken <= now]
 
 
-def take(pods: Iterable[_Row], now: float, interval: float, saturated_rate: float | None = None) -> Snapshot:
+def take(pods: Iterable[Row], now: float, interval: float, saturated_rate: float | None = None) -> Snapshot:
     """Return the snapshot of a deployment.
 
     Args:
@@ -96,7 +94,7 @@ class _Observed:
         since: the same since `settled`.
     """
 
-    fresh: Sequence[_Row]
+    fresh: Sequence[Row]
     lately: Sequence[Sequence[EngineSample]]
     rates: Sequence[float]
     settled: float
@@ -104,7 +102,7 @@ class _Observed:
     since: Mapping[str, Increase | None]
 
     @classmethod
-    def of(cls, fresh: Sequence[_Row], lately: Sequence[Sequence[EngineSample]]) -> Self:
+    def of(cls, fresh: Sequence[Row], lately: Sequence[Sequence[EngineSample]]) -> Self:
         """Reckon."""
         settled = max((history.ready_since or 0.0 for _, history in fresh), default=0.0)
         window = {name: _increase(fresh, choose, 0.0) for name, choose in _LATENCIES.items()}
@@ -121,7 +119,7 @@ class _Observed:
 
 
 def _signals(
-    rows: Sequence[_Row], observed: _Observed, now: float, *, saturated_rate: float | None, silent: int, new: int
+    rows: Sequence[Row], observed: _Observed, now: float, *, saturated_rate: float | None, silent: int, new: int
 ) -> Signals:
     fresh = observed.fresh
     latest = [history.samples[-1] for _, history in fresh]
@@ -175,7 +173,7 @@ def _none(signals: Signals) -> str:
     return f"no replica is ready ({signals.starting} starting, {signals.unschedulable} without a node)"
 
 
-def _silence(silent: Sequence[_Row], ready: int, now: float) -> str:
+def _silence(silent: Sequence[Row], ready: int, now: float) -> str:
     pod, history = silent[0]
     since = f"{now - history.samples[-1].taken:.0f} s ago" if history.samples else "never"
     error = f", last error: {history.error}" if history.error else ""
@@ -193,7 +191,7 @@ def _itl(sample: EngineSample) -> Histogram | None:
 _LATENCIES: Final[Mapping[str, _Choose]] = {TTFT_P99.name: _ttft, ITL_P99.name: _itl}
 
 
-def _increase(rows: Iterable[_Row], choose: _Choose, since: float) -> Increase | None:
+def _increase(rows: Iterable[Row], choose: _Choose, since: float) -> Increase | None:
     """Return what all pods together observed in the window after `since`."""
     parts = []
     for _, history in rows:
@@ -237,7 +235,7 @@ def _saturated_rate(histories: Iterable[History]) -> float | None:
     return max(rates, default=None)
 
 
-def _gpu_memory(rows: Iterable[_Row], now: float) -> float | None:
+def _gpu_memory(rows: Iterable[Row], now: float) -> float | None:
     fresh = [h.gpu for _, h in rows if h.gpu is not None and 0 <= now - h.gpu.taken <= AGENT_STALE_SECONDS]
     return _mean([share for sample in fresh for share in sample.memory])
 

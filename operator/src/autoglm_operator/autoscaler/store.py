@@ -6,6 +6,7 @@ from typing import Final
 
 from autoglm_operator.autoscaler.agent_state import Activity, AgentSample
 from autoglm_operator.autoscaler.engine_metrics import EngineSample
+from autoglm_operator.autoscaler.pods import EnginePod
 from autoglm_operator.decide.elastic import ELASTIC_PERIODS
 from autoglm_operator.decide.quantiles import Histogram
 
@@ -67,6 +68,10 @@ class History:
 def _reused(new: Histogram | None, old: Histogram | None) -> Histogram | None:
     """Return `old` if it says the same as `new`: most engines are idle most of the time, and thousands are kept."""
     return old if old == new else new
+
+
+#: A pod with what is known of it.
+Row = tuple[EnginePod, History]
 
 
 class Store:

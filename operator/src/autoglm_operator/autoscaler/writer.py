@@ -4,11 +4,11 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 from autoglm_operator.api import names
 from autoglm_operator.api.status import AutoscalingStatus, ScalingDecision, Serving
+from autoglm_operator.api.types import rfc3339
 from autoglm_operator.autoscaler.pods import Key, Target
 from autoglm_operator.decide.needs import milliseconds
 from autoglm_operator.decide.scaling import Decision
@@ -64,7 +64,7 @@ def next_status(
 
 def _decision(before: int | None, ordered: int, decision: Decision, now: float) -> ScalingDecision:
     return ScalingDecision(
-        time=datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        time=rfc3339(now),
         from_=ordered if before is None else before,
         to=decision.to,
         reason=decision.reason,
@@ -124,7 +124,7 @@ class Writer:
             latencies: of now.
             serving: what the engines say of themselves.
         """
-        key = (target.namespace, target.name)
+        key = target.key
         last = self._written.get(key)
         pause = DECISION_PAUSE_SECONDS if _is_another(target.status, decision) else PAUSE_SECONDS
         if not self._is_leader() or (last is not None and self._clock() - last < pause):

@@ -5,15 +5,16 @@ import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from autoglm_operator.api import names
+from autoglm_operator.api.types import rfc3339
 from autoglm_operator.api.v1alpha1 import Autoscaling, EngineType
 from autoglm_operator.cli.decisions import WIDTH, NoDecisionError, choose, details, expectation, table
 from autoglm_operator.decide.bounds import bounds_of, next_change
 from autoglm_operator.decide.history import DECISIONS_KEY, LAW_KEY, Record, config_name, parse
 from autoglm_operator.decide.objective import between_buckets
+from autoglm_operator.kube.errors import HTTP_FORBIDDEN, HTTP_NOT_FOUND
 
 _ORDER: Final = ("Ready", "Reconciling", "Stalled", "ScalingActive", "ScalingLimited")
 
@@ -130,18 +131,18 @@ def _context_namespace(contexts: tuple[list[dict[str, Any]], dict[str, Any]], wa
 
 
 def _api_error(status: int, reason: str, name: str, namespace: str) -> str:
-    if status == 404:  # noqa: PLR2004  # not found
+    if status == HTTP_NOT_FOUND:
         listing = f"`kubectl get {names.DEPLOYMENT.short} -A`"
         return f"{names.KIND} {name} not found in namespace {namespace}: list them with {listing}"
-    if status == 403:  # noqa: PLR2004  # forbidden
+    if status == HTTP_FORBIDDEN:
         return f"you may not read {names.PLURAL} in namespace {namespace}: ask for the role autoglm-view"
     return f"the API server answers {status} {reason}"
 
 
 def _memory_error(status: int, reason: str, name: str, namespace: str) -> str:
-    if status == 404:  # noqa: PLR2004  # not found
+    if status == HTTP_NOT_FOUND:
         return f"no decisions are kept yet: there is no ConfigMap {namespace}/{name}; is the autoscaler running?"
-    if status == 403:  # noqa: PLR2004  # forbidden
+    if status == HTTP_FORBIDDEN:
         return f"you may not read ConfigMap {namespace}/{name}, which holds the decisions: ask for the role view"
     return f"the API server answers {status} {reason} for ConfigMap {namespace}/{name}"
 
@@ -245,7 +246,7 @@ def _schedules(autoscaling: Autoscaling, wall: float) -> list[str]:
     lines = [f"  Bounds now: {now.why}."] if moved else []
     if change := next_change(autoscaling, wall):
         at, then = change
-        lines.append(f"  Bounds from {_text(at)} on: {then.why}.")
+        lines.append(f"  Bounds from {rfc3339(at)} on: {then.why}.")
     return lines
 
 
@@ -277,13 +278,9 @@ def report(document: Mapping[str, Any], memory: Memory, wall: float, count: int 
 def _bounds(autoscaling: Autoscaling, wall: float) -> dict[str, Any]:
     """Return the bounds of spec and schedules; what a quota makes of them is in the last decision."""
     now, change = bounds_of(autoscaling, wall, None), next_change(autoscaling, wall)
-    following = {"time": _text(change[0]), "least": change[1].least, "most": change[1].most} if change else None
+    following = {"time": rfc3339(change[0]), "least": change[1].least, "most": change[1].most} if change else None
     return {"least": now.least, "most": now.most, "why": now.why, "next": following}
 
 
 def _json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-
-
-def _text(time: float) -> str:
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

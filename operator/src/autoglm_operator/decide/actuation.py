@@ -36,6 +36,10 @@ class Path(StrEnum):
     NONE = "None"
 
 
+#: Where the number that the autoscaler serves is what is ordered.
+OURS: Final = (Path.HPA, Path.DIRECT)
+
+
 @dataclass(frozen=True, slots=True)
 class Actuation:
     """Who writes, and why.

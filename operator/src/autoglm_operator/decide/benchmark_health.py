@@ -1,10 +1,10 @@
 """How an AutoGLMBenchmark is: conditions, progress and the last result, each in one sentence."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from autoglm_operator.api.benchmark_status import Progress
+from autoglm_operator.api.types import rfc3339
 from autoglm_operator.decide.benchmark import BenchmarkPlan, newest
 from autoglm_operator.decide.health import STALLED, Notice, Verdict
 from autoglm_operator.decide.reasons import Reason
@@ -164,7 +164,7 @@ def _last_run(observed: ObservedBenchmark, plan: BenchmarkPlan, run: Run) -> dic
     summary = run.summary
     last: dict[str, Any] = {
         "job": run.job,
-        "ended": datetime.fromtimestamp(run.ended or 0.0, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "ended": rfc3339(run.ended or 0.0),
         "partial": summary is None or summary.partial,
         "verdict": summary.verdict if summary else f"no result: {run.words or _SILENT}",
         "results": [row.model_dump(by_alias=True) for row in summary.rows] if summary else [],

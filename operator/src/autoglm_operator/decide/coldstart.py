@@ -7,9 +7,9 @@ there. It changes only when another pod has become ready.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
+from autoglm_operator.api.types import rfc3339
 from autoglm_operator.observe.pod import Pod, seconds
 from autoglm_operator.observe.start_log import Start
 
@@ -109,7 +109,7 @@ def learn(learned: Mapping[str, Any] | None, timelines: Iterable[Timeline], temp
     totals = totals[-RECENT:]
     return {
         "template": template,
-        "observedAt": datetime.fromtimestamp(new[-1].ready_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "observedAt": rfc3339(new[-1].ready_at),
         "samples": before.get("samples", 0) + len(new),
         "totalSeconds": quantile(totals, 0.5),
         "totalP90Seconds": quantile(totals, 0.9),

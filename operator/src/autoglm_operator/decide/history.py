@@ -7,12 +7,11 @@ number stays: such records are at most half of those that are kept, so that they
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from autoglm_operator.api.types import ApiModel
+from autoglm_operator.api.types import ApiModel, rfc3339
 from autoglm_operator.decide.bounds import Bounds
 from autoglm_operator.decide.needs import Signals
 from autoglm_operator.decide.scaling import Decision
@@ -153,7 +152,7 @@ class Ring:
             look: returns what it was made of; not asked for what is no news.
             now: Unix time.
         """
-        time = _text(now)
+        time = rfc3339(now)
         last = self.records[-1] if self.records else None
         cause = decision.candidates[0][0] if decision.candidates else ""
         if last is not None and last.answer == (decision.to, decision.reason.value, cause):
@@ -195,7 +194,7 @@ class Ring:
 
     def drop(self, before: float) -> None:
         """Drop what was last decided before that Unix time; the last record stays."""
-        time = _text(before)
+        time = rfc3339(before)
         while len(self.records) > 1 and self.records[0].last < time:
             del self.records[0]
 
@@ -227,10 +226,6 @@ def parse(documents: object) -> list[Record]:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ValueError(f"{where or 'decisions'}: {first['msg']}") from error
-
-
-def _text(time: float) -> str:
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _short(value: float) -> float:

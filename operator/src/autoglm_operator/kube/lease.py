@@ -9,9 +9,9 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Final
 
+from autoglm_operator.api.types import micro_time
 from autoglm_operator.kube.client import Client, Document
 from autoglm_operator.kube.errors import ApiError, KubeError
 
@@ -133,7 +133,7 @@ class LeaderElector:
         return now - self._seen[1] > float(lease["spec"].get("leaseDurationSeconds") or LEASE_SECONDS)
 
     def _document(self, lease: Document | None) -> Document:
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        now = micro_time(time.time())
         old = lease["spec"] if lease else {}
         same = old.get("holderIdentity") == self._identity
         transitions = int(old.get("leaseTransitions") or 0) + (0 if same or lease is None else 1)

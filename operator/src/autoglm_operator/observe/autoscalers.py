@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 from autoglm_operator.api import names
 from autoglm_operator.kube.client import Client
 from autoglm_operator.kube.reflector import Key, Reflector
+from autoglm_operator.observe.owner import controller_of
 
 Document = Mapping[str, Any]
 
@@ -50,7 +51,7 @@ class Scaler:
         """Return the autoscaler in `document`, with KEDA's defaults for what a ScaledObject leaves out."""
         meta = document["metadata"]
         reference = document["spec"]["scaleTargetRef"]
-        maker = next((item for item in meta.get("ownerReferences") or () if item.get("controller")), None)
+        maker = controller_of(document)
         return cls(
             document["kind"],
             meta["namespace"],

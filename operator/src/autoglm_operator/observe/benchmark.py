@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-from pydantic import ValidationError
-
 from autoglm_operator.api import names
 from autoglm_operator.api.benchmark_status import Progress, ResultRow
 from autoglm_operator.api.status import Condition
 from autoglm_operator.api.v1alpha1.benchmark import BenchmarkSpec
 from autoglm_operator.observe.pod import Exit, Pod, seconds
+from autoglm_operator.observe.resource import read_conditions, read_spec
 
 Document = dict[str, Any]
 
@@ -57,13 +56,7 @@ class Benchmark:
     def parse(cls, document: Document) -> Self:
         """Return the benchmark in `document`, an object as the API serves it."""
         meta, status = document["metadata"], document.get("status") or {}
-        spec, problem = None, ""
-        try:
-            spec = BenchmarkSpec.model_validate(document.get("spec") or {})
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in ("spec", *first["loc"]))
-            problem = f"{where}: {first['msg']} (got {first['input']!r})"
+        spec, problem = read_spec(BenchmarkSpec, document)
         return cls(
             namespace=meta["namespace"],
             name=meta["name"],
@@ -73,7 +66,7 @@ class Benchmark:
             spec_error=problem,
             again=str((meta.get("annotations") or {}).get(ANNOTATION_AGAIN, "")),
             deleting="deletionTimestamp" in meta,
-            conditions={item["type"]: Condition.model_validate(item) for item in status.get("conditions") or []},
+            conditions=read_conditions(status),
             status=status,
         )
 

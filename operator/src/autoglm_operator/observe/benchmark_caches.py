@@ -16,6 +16,7 @@ from autoglm_operator.observe.benchmark import (
     Run,
 )
 from autoglm_operator.observe.caches import Caches
+from autoglm_operator.observe.owner import controller_of
 from autoglm_operator.observe.pod import Pod
 from autoglm_operator.observe.world import ChildRef, child_ref
 
@@ -148,8 +149,8 @@ class BenchmarkCaches:
 
 
 def _controller(document: Document) -> str | None:
-    references = document["metadata"].get("ownerReferences") or []
-    return next((reference["uid"] for reference in references if reference.get("controller")), None)
+    maker = controller_of(document)
+    return maker["uid"] if maker else None
 
 
 def _kept(document: Document) -> tuple[str, str, Pod]:

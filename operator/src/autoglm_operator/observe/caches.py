@@ -12,6 +12,7 @@ from autoglm_operator.kube.reflector import Key, Reflector, version_of, without_
 from autoglm_operator.observe.autoscalers import HPA, SCALED_OBJECT, Scalers
 from autoglm_operator.observe.cluster import UNKNOWN_CLUSTER, Cluster
 from autoglm_operator.observe.fetch import fetch_pod_of
+from autoglm_operator.observe.owner import controller_of
 from autoglm_operator.observe.pod import Pod, deployment_of
 from autoglm_operator.observe.world import ChildRef, Deployment, Observed, child_ref
 
@@ -207,10 +208,10 @@ def _child(document: Document) -> Document:
 
 def _owners(document: Document | None) -> list[str]:
     """Return the names of the AutoGLMDeployments that control the object."""
-    references = document["metadata"].get("ownerReferences") or [] if document else []
-    return [item["name"] for item in references if item.get("controller") and item["kind"] == names.KIND]
+    maker = controller_of(document) if document else None
+    return [maker["name"]] if maker and maker["kind"] == names.KIND else []
 
 
 def _controllers(document: Document | None) -> list[Any]:
-    references = document["metadata"].get("ownerReferences") or [] if document else []
-    return [reference["uid"] for reference in references if reference.get("controller")]
+    maker = controller_of(document) if document else None
+    return [maker["uid"]] if maker else []

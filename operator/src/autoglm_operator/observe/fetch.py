@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from autoglm_operator.api import names
+from autoglm_operator.observe.owner import controller_of
 from autoglm_operator.observe.pod import Pod, seconds
 
 Document = Mapping[str, Any]
@@ -146,7 +147,7 @@ def fetch_pod_of(pod: Document) -> tuple[str, str] | None:
     meta = pod["metadata"]
     labels = meta.get("labels") or {}
     owner, job = labels.get(LABEL_FETCH, ""), labels.get(_JOB_LABEL, "")
-    maker = next((ref for ref in meta.get("ownerReferences") or [] if ref.get("controller")), None)
+    maker = controller_of(pod)
     ours = owner and job and maker is not None and maker["kind"] == "Job" and maker["name"] == job
     return (owner, job) if ours else None
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Final, Self
 
 from autoglm_operator.api import names
+from autoglm_operator.observe.owner import controller_of
 
 Document = Mapping[str, Any]
 
@@ -29,7 +30,7 @@ def deployment_of(pod: Document) -> str | None:
     meta = pod["metadata"]
     labels = meta.get("labels") or {}
     name = str(labels.get(names.LABEL_DEPLOYMENT, ""))
-    maker = next((ref for ref in meta.get("ownerReferences") or [] if ref.get("controller")), None)
+    maker = controller_of(pod)
     if not name or maker is None:
         return None
     if maker["kind"] == "ReplicaSet":

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from pydantic import ValidationError
-
 from autoglm_operator.api import names
 from autoglm_operator.api.status import Condition
 from autoglm_operator.api.v1alpha1 import Spec
@@ -13,6 +11,7 @@ from autoglm_operator.observe.autoscalers import Scaler
 from autoglm_operator.observe.cluster import UNKNOWN_CLUSTER, Cluster
 from autoglm_operator.observe.engine_log import EngineLog
 from autoglm_operator.observe.pod import Pod
+from autoglm_operator.observe.resource import read_conditions, read_spec
 
 Document = dict[str, Any]
 #: (apiVersion, kind, name) of a child; its namespace is that of its owner.
@@ -48,13 +47,7 @@ class Deployment:
     def parse(cls, document: Mapping[str, Any]) -> Self:
         """Return the deployment in `document`, an object as the API serves it."""
         meta, status = document["metadata"], document.get("status") or {}
-        spec, problem = None, ""
-        try:
-            spec = Spec.model_validate(document.get("spec") or {})
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in ("spec", *first["loc"]))
-            problem = f"{where}: {first['msg']} (got {first['input']!r})"
+        spec, problem = read_spec(Spec, document)
         return cls(
             namespace=meta["namespace"],
             name=meta["name"],
@@ -63,7 +56,7 @@ class Deployment:
             spec=spec,
             spec_error=problem,
             deleting="deletionTimestamp" in meta,
-            conditions={item["type"]: Condition.model_validate(item) for item in status.get("conditions") or []},
+            conditions=read_conditions(status),
             status=status,
         )
 

@@ -1,19 +1,15 @@
 """Writes what was judged of a benchmark: its status when it says something new, and the events that go with it."""
 
-import logging
 from typing import Any
 
 from autoglm_operator.api import names
 from autoglm_operator.decide.benchmark_health import BenchmarkHealth
-from autoglm_operator.errors import Gone
 from autoglm_operator.kube.client import Client, Document
-from autoglm_operator.kube.errors import ApiError, KubeError
 from autoglm_operator.kube.lease import MayWrite
 from autoglm_operator.observe.benchmark import Benchmark
 from autoglm_operator.report.events import event
 from autoglm_operator.report.status import condition, differs
-
-logger = logging.getLogger(__name__)
+from autoglm_operator.report.writing import post_event, write_status
 
 
 def benchmark_status(benchmark: Benchmark, health: BenchmarkHealth, now: float) -> dict[str, Any]:
@@ -64,15 +60,8 @@ class BenchmarkReporter:
         stale = {key for key in ("job", "progress") if key in benchmark.status and key not in document["status"]}
         if not stale and not differs(document, benchmark.status):
             return None
-        self._may_write()
-        try:
-            answer = await self._client.apply(document, names.OPERATOR_MANAGER, "status")
-        except ApiError as error:
-            if error.is_not_found:
-                raise Gone(f"{names.BENCHMARK.kind} {benchmark.namespace}/{benchmark.name}") from error
-            raise
+        answer = await write_status(self._client, self._may_write, document)
         for notice in health.notices:
-            self._may_write()
             made = event(
                 names.BENCHMARK.kind,
                 benchmark,
@@ -82,8 +71,5 @@ class BenchmarkReporter:
                 instance=self._instance,
                 now=now,
             )
-            try:
-                await self._client.create(made)
-            except KubeError as error:
-                logger.warning("event not posted", extra={"reason": notice.reason, "error": str(error)})
+            await post_event(self._client, self._may_write, made)
         return answer

@@ -1,9 +1,9 @@
 """Events: what `kubectl describe` shows under the deployment."""
 
-from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from autoglm_operator.api import names
+from autoglm_operator.api.types import micro_time
 from autoglm_operator.decide.health import STALLED, Health
 from autoglm_operator.decide.reasons import Reason
 from autoglm_operator.observe.world import Deployment
@@ -74,7 +74,7 @@ def event(
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
         "metadata": {"generateName": f"{subject.name}-", "namespace": subject.namespace},
-        "eventTime": datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "eventTime": micro_time(now),
         "reportingController": f"{names.GROUP}/operator",
         "reportingInstance": instance,
         "action": "Reconcile",

@@ -1,21 +1,16 @@
 """Writes what was judged: the status when it says something new, and the events that go with it."""
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from autoglm_operator.api import names
 from autoglm_operator.decide.health import READY, Health
-from autoglm_operator.errors import Gone
 from autoglm_operator.kube.client import Client, Document
-from autoglm_operator.kube.errors import ApiError, KubeError
 from autoglm_operator.kube.lease import MayWrite
 from autoglm_operator.observe.world import Deployment
 from autoglm_operator.report.events import events
 from autoglm_operator.report.status import differs, status_document
-
-logger = logging.getLogger(__name__)
+from autoglm_operator.report.writing import post_event, write_status
 
 #: A start or a scale-up changes the status several times within seconds; one write tells it. Readiness does not wait.
 _STATUS_SPACING_SECONDS: Final = 5.0
@@ -72,16 +67,10 @@ class Reporter:
         document = status_document(deployment, health, now)
         if not differs(document, deployment.status):
             return None
-        self._may_write()
-        try:
-            answer = await self._client.apply(document, names.OPERATOR_MANAGER, "status")
-        except ApiError as error:
-            if error.is_not_found:
-                raise Gone(f"{names.KIND} {deployment.namespace}/{deployment.name}") from error
-            raise
+        answer = await write_status(self._client, self._may_write, document)
         self._reported[deployment.uid] = self._clock()
         for event in self._news(deployment.uid, events(deployment, health, self._instance, now)):
-            await self._tell(event)
+            await post_event(self._client, self._may_write, event)
         return answer
 
     def _news(self, uid: str, found: Sequence[Document]) -> list[Document]:
@@ -92,14 +81,6 @@ class Reporter:
         told |= {(event["reason"], event["note"]): clock for event in news}
         self._told[uid] = told
         return news
-
-    async def _tell(self, event: Document) -> None:
-        """Post an event, at most once; the condition says the same and is what counts."""
-        self._may_write()
-        try:
-            await self._client.create(event)
-        except KubeError as error:
-            logger.warning("event not posted", extra={"reason": event["reason"], "error": str(error)})
 
     def forget(self, uid: str) -> None:
         """Drop what is remembered of a deployment that is gone."""

@@ -1,11 +1,11 @@
 """The status document: pure."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from autoglm_operator.api import names
 from autoglm_operator.api.status import Condition
+from autoglm_operator.api.types import rfc3339
 from autoglm_operator.decide.health import Health, Verdict
 from autoglm_operator.observe.world import Deployment
 
@@ -60,14 +60,10 @@ def condition(old: Condition | None, verdict: Verdict, generation: int, now: flo
         type=verdict.type,
         status=verdict.status,
         observed_generation=generation,
-        last_transition_time=old.last_transition_time if old and unchanged else _rfc3339(now),
+        last_transition_time=old.last_transition_time if old and unchanged else rfc3339(now),
         reason=verdict.reason,
         message=verdict.message[:_MESSAGE_LENGTH],
     ).model_dump(by_alias=True)
-
-
-def _rfc3339(now: float) -> str:
-    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def differs(document: Mapping[str, Any], live: Mapping[str, Any]) -> bool:

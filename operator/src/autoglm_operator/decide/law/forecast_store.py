@@ -1,9 +1,9 @@
 """The memory of the forecast models as JSON, within the law's."""
 
-import math
 from typing import Any, Final
 
 from autoglm_operator.decide.law.forecast import KEPT, NAMES, Models
+from autoglm_operator.decide.law.numbers import is_number, short
 
 _NUMBERS: Final = ("open_sum", "open_seconds", "slow", "since", "moves", "squares")
 _SIGNED: Final = ("slow", "moves")
@@ -14,8 +14,8 @@ _DIGITS: Final = 4
 
 def dump_models(models: Models) -> dict[str, Any]:
     """Return what is worth keeping; forecasts that are due within a lead are left out."""
-    found: dict[str, Any] = {name: _short(getattr(models, name)) for name in _NUMBERS}
-    found |= {name: [_short(value) for value in getattr(models, name)] for name in ("bins", *_LISTS)}
+    found: dict[str, Any] = {name: short(getattr(models, name), _DIGITS) for name in _NUMBERS}
+    found |= {name: [short(value, _DIGITS) for value in getattr(models, name)] for name in ("bins", *_LISTS)}
     return found | {"chosen": models.chosen}
 
 
@@ -33,19 +33,14 @@ def load_models(stored: object) -> Models:
 
 
 def _whole(stored: dict[str, Any]) -> bool:
-    numbers = all(_number(stored.get(name), signed=name in _SIGNED) for name in _NUMBERS)
+    numbers = all(is_number(stored.get(name), signed=name in _SIGNED) for name in _NUMBERS)
     lists = all(_list(stored.get(name), len(NAMES), len(NAMES)) for name in _LISTS)
     return numbers and lists and _list(stored.get("bins"), 0, KEPT) and stored.get("chosen") in range(len(NAMES))
 
 
 def _list(values: object, least: int, most: int) -> bool:
-    return isinstance(values, list) and least <= len(values) <= most and all(map(_number, values))
-
-
-def _number(value: object, *, signed: bool = False) -> bool:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return good and (signed or value >= 0)  # type: ignore[operator]  # it is a number if it is good
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.{_DIGITS}g}")
+    return (
+        isinstance(values, list)
+        and least <= len(values) <= most
+        and all(is_number(value, signed=False) for value in values)
+    )

@@ -7,6 +7,7 @@ from typing import Any, Final
 from autoglm_operator.decide.law.capacity import Capacity, Speed
 from autoglm_operator.decide.law.forecast_store import dump_models, load_models
 from autoglm_operator.decide.law.law import State
+from autoglm_operator.decide.law.numbers import is_number, short
 from autoglm_operator.decide.law.period import LONGEST, SHORTEST, Periods
 
 _STATE: Final = ("price", "band", "direction")
@@ -34,7 +35,7 @@ def dump(state: State) -> dict[str, Any]:
     found["models"] = dump_models(state.demand.models)
     lists = {"evidence": state.capacity.evidence, "prior": times(state.capacity.prior)}
     lists |= {name: getattr(state.demand.periods, name) for name in _LISTS}
-    return found | {name: [_short(value) for value in values] for name, values in lists.items()}
+    return found | {name: [short(value, _DIGITS) for value in values] for name, values in lists.items()}
 
 
 def load(begun: Capacity, stored: dict[str, Any]) -> State:
@@ -79,20 +80,12 @@ def times(speed: Speed) -> list[float]:
     return [float(getattr(speed, name)) for name in _SPEED]
 
 
-def _short(value: float) -> float:
-    return float(f"{value:.{_DIGITS}g}")
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _whole(stored: dict[str, Any], fresh: State) -> bool:
     """Whether all is there, and as it can be: somebody may have written into the ConfigMap."""
     names = (*_STATE, *_DEMAND, *_CAPACITY, *_SPEED, *_PERIODS, "guessed")
     lengths = {"evidence": len(fresh.capacity.evidence), "prior": len(_SPEED)}
     lengths |= {name: len(getattr(Periods(), name)) for name in _LISTS if name != "bins"}
-    if not all(_number(stored.get(name)) and (name in _SIGNED or stored[name] >= 0) for name in names):
+    if not all(is_number(stored.get(name), signed=name in _SIGNED) for name in names):
         return False
     lists = {name: stored.get(name) for name in ("evidence", "prior", *_LISTS)}
     if not all(_numbers(values, lengths.get(name)) for name, values in lists.items()):
@@ -106,5 +99,5 @@ def _numbers(values: object, length: int | None) -> bool:
     return (
         isinstance(values, list)
         and length in {None, len(values)}
-        and all(_number(value) and value >= 0 for value in values)
+        and all(is_number(value, signed=False) for value in values)
     )

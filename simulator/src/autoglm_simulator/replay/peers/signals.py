@@ -5,46 +5,40 @@ from autoglm_simulator.replay.peers.lag import PROMETHEUS_LAG
 from autoglm_simulator.replay.plant import Observation
 
 
-class KedaInflight:
+class _Hpa:
+    """An HPA by the defaults, late by its way through Prometheus."""
+
+    def __init__(self, target: float) -> None:
+        self.period = SYNC
+        self.lag = PROMETHEUS_LAG
+        self._target = target
+        self._behavior = Behavior()
+
+    def decide(self, seen: Observation) -> int:
+        """Return the replicas wanted."""
+        return self._behavior.apply(seen.now, seen.ordered, self._desired(seen))
+
+    def _desired(self, seen: Observation) -> int:
+        """Return what the metric asks for."""
+        raise NotImplementedError
+
+
+class KedaInflight(_Hpa):
     """KEDA on requests in flight, running and waiting: `ceil(in flight / target)` through an HPA."""
 
-    def __init__(self, target: float) -> None:
-        self.period = SYNC
-        self.lag = PROMETHEUS_LAG
-        self._target = target
-        self._behavior = Behavior()
-
-    def decide(self, seen: Observation) -> int:
-        """Return the replicas wanted."""
-        desired = average_value(seen.running + seen.waiting, self._target, seen.ordered)
-        return self._behavior.apply(seen.now, seen.ordered, desired)
+    def _desired(self, seen: Observation) -> int:
+        return average_value(seen.running + seen.waiting, self._target, seen.ordered)
 
 
-class HpaQueue:
+class HpaQueue(_Hpa):
     """An HPA on waiting requests: `ceil(waiting / target)`."""
 
-    def __init__(self, target: float) -> None:
-        self.period = SYNC
-        self.lag = PROMETHEUS_LAG
-        self._target = target
-        self._behavior = Behavior()
-
-    def decide(self, seen: Observation) -> int:
-        """Return the replicas wanted."""
-        desired = max(1, average_value(seen.waiting, self._target, seen.ordered))
-        return self._behavior.apply(seen.now, seen.ordered, desired)
+    def _desired(self, seen: Observation) -> int:
+        return max(1, average_value(seen.waiting, self._target, seen.ordered))
 
 
-class HpaKv:
+class HpaKv(_Hpa):
     """An HPA on the mean KV-cache use of the ready pods."""
 
-    def __init__(self, target: float) -> None:
-        self.period = SYNC
-        self.lag = PROMETHEUS_LAG
-        self._target = target
-        self._behavior = Behavior()
-
-    def decide(self, seen: Observation) -> int:
-        """Return the replicas wanted."""
-        desired = max(1, pods_value(seen.kv, self._target, seen.ready, seen.ordered))
-        return self._behavior.apply(seen.now, seen.ordered, desired)
+    def _desired(self, seen: Observation) -> int:
+        return max(1, pods_value(seen.kv, self._target, seen.ready, seen.ordered))
