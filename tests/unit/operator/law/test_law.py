@@ -85,7 +85,9 @@ def test_nothing_is_removed_in_doubt_and_the_sentence_says_so():
     assert decision.sentence.endswith("; none is removed while 1 ready pod without fresh metrics")
 
 
-@pytest.mark.parametrize("bad", [{"arrivals": math.nan}, {"late": -1.0}, {"itl": math.inf}, {"itl": 1e-200}, {"seconds": 0.0}])
+@pytest.mark.parametrize(
+    "bad", [{"arrivals": math.nan}, {"late": -1.0}, {"itl": math.inf}, {"itl": 1e-200}, {"seconds": 0.0}]
+)
 def test_a_sample_that_cannot_be_changes_nothing(bad):
     state, before, now = settled()
     kept = dump(state)
