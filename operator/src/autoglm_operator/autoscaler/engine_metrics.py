@@ -75,8 +75,9 @@ _REQUIRED: Final = (RUNNING, WAITING, KV_CACHE)
 _OUTCOMES: Final = frozenset({ENDED, REJECTED, RESPONSES})
 _KINDS: Final = {name.encode(): kind for name, kind in NAMES.items()}
 # One pass in C over a body of which nine tenths are other families. A timestamp after the value would make the line
-# malformed: an engine gives none, and a scrape that carries an old one is not from an engine.
-_LINE: Final = re.compile(rb"^(" + b"|".join(map(re.escape, _KINDS)) + rb")(?:\{(.*)\})?[ \t]+(.*)$", re.MULTILINE)
+# malformed: an engine gives none, and a scrape that carries an old one is not from an engine. A line is found by the
+# break before it, which takes a third of the time that "^" takes.
+_LINE: Final = re.compile(rb"\n(" + b"|".join(map(re.escape, _KINDS)) + rb")(?:\{(.*)\})?[ \t]+(.*)")
 # Quotes inside a label's value are escaped, so this finds the label and never a part of another's value.
 _BOUND: Final = re.compile(rb'(?:^|,)le="([^"]*)"')
 _BLOCKS: Final = re.compile(rb'(?:^|,)num_gpu_blocks="([0-9]{1,15})"')
@@ -161,7 +162,7 @@ def parse(body: bytes, taken: float) -> EngineSample:
     values: dict[str, list[float]] = defaultdict(list)
     buckets: dict[str, dict[float, float]] = {TTFT: {}, ITL: {}, ANSWER_TOKENS: {}}
     kv_tokens: dict[bytes, int] = {}
-    for name, labels, text in _LINE.findall(body):
+    for name, labels, text in _LINE.findall(b"\n" + body):
         kind, value = _KINDS[name], _value(name, text)
         if kind in buckets:
             bound = _bound(name, labels)
