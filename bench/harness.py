@@ -40,8 +40,8 @@ class ControlPlane:
 def control_plane(name: str, *arguments: str) -> Iterator[ControlPlane]:
     """Run a control plane for the length of the block."""
     tool = str(BIN / "localcluster")
-    subprocess.run([tool, "up", "--name", name, "--node", "none", *arguments], check=True)
     try:
+        subprocess.run([tool, "up", "--name", name, "--node", "none", *arguments], check=True)
         status = json.loads(subprocess.check_output([tool, "status", "--name", name, "-o", "json"]))
         yield ControlPlane(
             Path(status["kubeconfig"]), Path(status["audit_log"]), status["processes"], status["host_address"]

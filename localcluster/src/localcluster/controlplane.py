@@ -101,7 +101,9 @@ def apiserver(state: State, paths: ClusterPaths) -> list[str]:
     )
     if state.options.audit:
         policy = paths.config / "audit-policy.yaml"
-        arguments += flags({"audit-policy-file": policy, "audit-log-path": paths.audit_log})
+        # Mebibytes: at the usual 100 the log begins anew, and whoever follows it misses what came after.
+        size = 10_240
+        arguments += flags({"audit-policy-file": policy, "audit-log-path": paths.audit_log, "audit-log-maxsize": size})
     return [*arguments, *state.options.apiserver_arguments]
 
 
