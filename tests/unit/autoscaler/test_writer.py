@@ -52,6 +52,15 @@ def test_another_number_is_another_decision():
     assert (after.decision.from_, after.decision.to, after.decision.reason) == (5, 2, "Idle")
 
 
+def test_replicas_that_finish_their_requests_are_told_while_the_number_stays():
+    said = "5 → 3 replicas: 3 suffice; 2 of 5 replicas finish 4 requests before they go"
+    leaving = Decision(5, ScalingReason.SPARE, said, draining=2)
+    after = status(status(), leaving)
+    assert (after.draining, after.decision.to, after.decision.message) == (2, 5, said)
+    assert status(after, replace(leaving, message="other numbers")) is None
+    assert status(after, UP).decision.message == UP.message
+
+
 LIMIT = ScalingLimit(reason="QuotaReached", message="4 replicas are allowed, 6 are needed")
 
 

@@ -55,6 +55,7 @@ def test_the_least_busy_leave_and_the_number_stays():
     assert moved(made) == {"b": DRAINING, "d": DRAINING}
     assert made.decision.to == 5
     assert made.decision.message == "5 → 3 replicas: 3 suffice; 2 of 5 replicas finish 4 requests before they go"
+    assert made.decision.draining == 2
 
 
 def test_the_newest_of_equals_leaves():

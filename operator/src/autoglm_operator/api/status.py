@@ -66,6 +66,9 @@ class AutoscalingStatus(ApiModel):
     desired_replicas: Annotated[int | None, Field(ge=0)] = None
     ttft_p99: Annotated[str | None, Field(alias="ttftP99", max_length=16, description="Such as 812ms.")] = None
     itl_p99: Annotated[str | None, Field(alias="itlP99", max_length=16, description="Such as 41ms.")] = None
+    draining: Annotated[
+        int, Field(ge=0, description="Replicas that finish their requests before they are removed.")
+    ] = 0
     decision: ScalingDecision | None = None
     limits: Annotated[tuple[ScalingLimit, ...], Field(max_length=8, description="The worst first.")] = ()
 

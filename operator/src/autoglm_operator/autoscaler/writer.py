@@ -47,7 +47,8 @@ def next_status(
         now: Unix time.
     """
     before = before or AutoscalingStatus()
-    same = before.desired_replicas == decision.to
+    # While replicas finish their requests the number stays, and the sentence says what is going on.
+    same = before.desired_replicas == decision.to and before.draining == decision.draining
     # Their numbers move all the time.
     limited = [limit.reason for limit in before.limits] != [limit.reason for limit in decision.limits]
     if same and not limited and _close(before.ttft_p99, latencies.ttft) and _close(before.itl_p99, latencies.itl):
@@ -57,6 +58,7 @@ def next_status(
         desired_replicas=decision.to,
         ttft_p99=_text(latencies.ttft),
         itl_p99=_text(latencies.itl),
+        draining=decision.draining,
         decision=made or _decision(before.desired_replicas, ordered, decision, now),
         limits=decision.limits[:_MOST_LIMITS],
     )
@@ -74,7 +76,9 @@ def _decision(before: int | None, ordered: int, decision: Decision, now: float) 
 
 
 def _is_another(before: AutoscalingStatus | None, decision: Decision | None) -> bool:
-    return decision is not None and (before is None or before.desired_replicas != decision.to)
+    if decision is None or before is None:
+        return decision is not None
+    return (before.desired_replicas, before.draining) != (decision.to, decision.draining)
 
 
 def _text(value: float | None) -> str | None:

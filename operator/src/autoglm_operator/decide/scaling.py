@@ -77,6 +77,7 @@ class Decision:
         forecast: what is expected; `None` until one replica's capacity is known.
         candidates: cause and replicas as a fraction of everything that was weighed, the largest first.
         limits: what keeps the replicas from being what demand needs, the worst first.
+        draining: replicas that finish their requests before they are removed.
     """
 
     to: int
@@ -87,6 +88,7 @@ class Decision:
     forecast: Forecast | None = None
     candidates: tuple[tuple[str, float], ...] = ()
     limits: tuple[ScalingLimit, ...] = ()
+    draining: int = 0
 
 
 @dataclass(frozen=True, slots=True)

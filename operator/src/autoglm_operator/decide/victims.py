@@ -183,7 +183,8 @@ def plan(
     if lower:
         message = _joined(order.decision.message, _progress(leaving, len(replicas)), _returned(back))
         served = min(ordered, max(wanted, _needed(replicas, leaving)))
-        return Plan(replace(decision, to=served, reason=order.decision.reason, message=message), moves)
+        made = replace(decision, to=served, reason=order.decision.reason, message=message, draining=len(leaving))
+        return Plan(made, moves)
     if decision.to < (kept := min(wanted, ordered)):
         return Plan(_not_yet(decision, kept), moves)
     return Plan(replace(decision, message=_joined(decision.message, _returned(back))), moves)
