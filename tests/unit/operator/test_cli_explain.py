@@ -105,6 +105,26 @@ def test_scaling_in_sentences():
         """)
 
 
+START = {
+    "observedAt": "2025-11-21T04:00:00Z",
+    "samples": 1,
+    "totalSeconds": 100,
+    "totalP90Seconds": 100,
+    "recentTotalSeconds": [100],
+    "stages": [{"name": "pull", "lastSeconds": 80, "medianSeconds": 80, "p90Seconds": 80}],
+}
+
+
+def test_how_long_starts_take():
+    started = document() | {"status": STATUS | {"coldStart": START}}
+
+    assert sentences(started, NOON, Memory(records())).partition("\nStarts\n")[2] == _indented("""\
+          A replica takes 100 s to start, as the last one did: 80 s pull.
+          With warmStart.mode Full it would be about 20 s.
+        """)
+    assert report(started, Memory(), NOON, None)["start"]["tiers"] == ({"mode": "Full", "seconds": 20, "saves": None},)
+
+
 def test_outside_of_a_schedule_only_the_next_change_is_told():
     found = scaling(Memory(), wall=NOON + 12 * 3600)
     assert "Bounds now" not in found

@@ -4,16 +4,18 @@ import json
 import textwrap
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from autoglm_operator.api import names
+from autoglm_operator.api.status import ColdStart
 from autoglm_operator.api.types import rfc3339
-from autoglm_operator.api.v1alpha1 import Autoscaling, EngineType
+from autoglm_operator.api.v1alpha1 import Autoscaling, EngineType, PredictionMode, WarmStartMode
 from autoglm_operator.cli.decisions import WIDTH, NoDecisionError, choose, details, expectation, table
 from autoglm_operator.decide.bounds import bounds_of, next_change
 from autoglm_operator.decide.history import DECISIONS_KEY, LAW_KEY, Record, config_name, parse
 from autoglm_operator.decide.objective import between_buckets
+from autoglm_operator.decide.prewarm import Prewarm, needs
 from autoglm_operator.kube.errors import HTTP_FORBIDDEN, HTTP_NOT_FOUND
 
 _ORDER: Final = ("Ready", "Reconciling", "Stalled", "ScalingActive", "ScalingLimited")
@@ -172,6 +174,8 @@ def sentences(document: Mapping[str, Any], wall: float, memory: Memory) -> str:
     lines += ["", "Scaling"]
     engine = EngineType((spec.get("engine") or {}).get("type", EngineType.VLLM))
     lines += _scaling(spec.get("autoscaling"), status, engine, wall, memory)
+    if start := _prewarm(document, memory):
+        lines += ["", "Starts", *(f"  {sentence}." for sentence in start.sentences)]
     return "\n".join(row for line in lines for row in _wrapped(line)) + "\n"
 
 
@@ -228,6 +232,18 @@ def _scaling(
     return [*lines, _problem(memory)] if memory.problem and decision is not None else lines
 
 
+def _prewarm(document: Mapping[str, Any], memory: Memory) -> Prewarm | None:
+    """Return what shorter starts would be worth; `None` before the first replica has started."""
+    spec, learned = document["spec"], (document.get("status") or {}).get("coldStart")
+    if not learned:
+        return None
+    start = ColdStart.model_validate(learned)
+    mode = WarmStartMode((spec.get("warmStart") or {}).get("mode", WarmStartMode.LAZY))
+    ahead = ((spec.get("autoscaling") or {}).get("prediction") or {}).get("mode") != PredictionMode.REACTIVE
+    capacity = memory.records[-1].inputs.capacity if memory.records and ahead else None
+    return Prewarm.of(start, mode, needs(memory.law, capacity, float(start.total_seconds)))
+
+
 def _problem(memory: Memory) -> str:
     return f"  {memory.problem[0].upper()}{memory.problem[1:]}."
 
@@ -271,6 +287,7 @@ def report(document: Mapping[str, Any], memory: Memory, wall: float, count: int 
         "decision": seen.get("decision"),
         "decisions": [record.model_dump(by_alias=True, exclude_none=True) for record in records],
         "law": memory.law,
+        "start": None if (start := _prewarm(document, memory)) is None else asdict(start),
         "problem": memory.problem or None,
     }
 

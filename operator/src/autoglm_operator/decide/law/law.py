@@ -15,11 +15,13 @@ down      when the need of the last minutes was lower by one replica and the ban
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from autoglm_operator.decide.law.capacity import Capacity
 from autoglm_operator.decide.law.demand import Demand
 from autoglm_operator.decide.law.explain import Numbers, reason, sentence
+from autoglm_operator.decide.law.forecast import BIN as BIN_SECONDS
 from autoglm_operator.decide.law.forecast import NAMES
 from autoglm_operator.decide.law.parameters import DAY, Parameters
 from autoglm_operator.decide.law.period import BIN
@@ -29,6 +31,7 @@ _LEAST_SIGMA = 1e-6
 _LEAST_EXPONENT = 0.1
 _LEAST_ITL = 1e-5
 """Seconds; no engine takes a step in less, and what is learned from a smaller one is beyond all numbers."""
+_DAY_BINS = int(DAY / BIN_SECONDS)
 _LEAST_DAY = 0.05
 """Requests per second below which the price moves as at this rate."""
 
@@ -64,7 +67,7 @@ def decide(p: Parameters, target: Target, state: State, sample: Sample) -> Decis
     if wrong := _wrong(sample):
         replicas = max(target.min_replicas, min(target.max_replicas, sample.ordered))
         return Decision(replicas, Cause.DOUBT, f"{replicas} replicas as ordered: {wrong}")
-    lead = p.lead_factor * target.lead + p.lead_more
+    lead = lead_of(p, target.lead)
     rate = _observe(p, target, lead, state, sample)
     candidates, numbers = _candidates(p, target, lead, state, sample, rate)
     need = max(candidate.replicas for candidate in candidates)
@@ -127,12 +130,9 @@ def _candidates(  # noqa: PLR0917 (what a need is made of)
 ) -> tuple[list[Candidate], Numbers]:
     demand = state.demand
     level = demand.level
-    scatter = 1.0 + p.burst_share * (demand.dispersion - 1.0)
-    burst = math.sqrt(scatter * level + (p.burst_floor * level) ** 2) + _LEAST_SIGMA
+    now = _for_bursts(p, state, rate, level)
     ahead = level if target.reactive else demand.models.expected(level, lead)
-    drift = math.sqrt(scatter * ahead + p.drift_share * demand.drift * ahead * ahead) + _LEAST_SIGMA
-    now = level + _reserve(state.price, level, rate, burst) * burst
-    later = now if target.reactive else ahead + _reserve(state.price, ahead, rate, drift) * drift
+    later = now if target.reactive else _for_drift(p, state, rate, ahead, demand.drift)
     found = [Candidate(Cause.LOAD, now / rate)]
     if sample.waiting > 0:
         found.append(Candidate(Cause.BACKLOG, (now + sample.waiting / p.queue_seconds) / rate))
@@ -140,7 +140,7 @@ def _candidates(  # noqa: PLR0917 (what a need is made of)
         found.append(Candidate(Cause.LEAD, later / rate))
     due = 0.0 if target.reactive else demand.periods.most(0.0, lead + BIN)
     if due > level:
-        sigma = math.sqrt(scatter * due) + _LEAST_SIGMA
+        sigma = math.sqrt(_scatter(p, state) * due) + _LEAST_SIGMA
         upper = due + _reserve(state.price, due, rate, sigma) * sigma
         found.append(Candidate(Cause.PERIOD, upper / rate))
     numbers = Numbers(
@@ -155,6 +155,61 @@ def _candidates(  # noqa: PLR0917 (what a need is made of)
         as_before=NAMES[demand.models.chosen] if ahead > level else "",
     )
     return found, numbers
+
+
+def need_of_start(p: Parameters, state: State, rate: float, start: float, learned: float) -> float:
+    """Return the replicas, as a fraction, that the last day needed on average if a replica took `start` seconds.
+
+    How far demand moves beyond what is expected while a replica starts is taken from how far it moves in the time that
+    was learned: as in a random walk, its variance grows with time.
+
+    Args:
+        p: of the law.
+        state: as learned.
+        rate: requests per second that one replica carries.
+        start: seconds that a replica takes to serve.
+        learned: seconds that it takes at present, which the state was learned with.
+    """
+    lead = lead_of(p, start)
+    drift = state.demand.drift * lead / lead_of(p, learned)
+    levels = state.demand.models.bins[-_DAY_BINS:] or [max(0.0, state.demand.level)]
+    needed = 0.0
+    for place, level in enumerate(levels):
+        ahead = max(level, _between(levels, place + lead / BIN_SECONDS))
+        needed += max(_for_bursts(p, state, rate, level), _for_drift(p, state, rate, ahead, drift))
+    return needed / len(levels) / rate
+
+
+def _between(levels: Sequence[float], place: float) -> float:
+    """Return the level at a place between two bins; the last one beyond them."""
+    if place >= len(levels) - 1:
+        return levels[-1]
+    whole = int(place)
+    return levels[whole] + (levels[whole + 1] - levels[whole]) * (place - whole)
+
+
+def lead_of(p: Parameters, start: float) -> float:
+    """Return the seconds that are looked ahead for starts that take `start` seconds."""
+    return p.lead_factor * start + p.lead_more
+
+
+def _scatter(p: Parameters, state: State) -> float:
+    return 1.0 + p.burst_share * (state.demand.dispersion - 1.0)
+
+
+def _for_bursts(p: Parameters, state: State, rate: float, level: float) -> float:
+    """Return the requests per second to be ready for while `level` arrive: their bursts too."""
+    sigma = math.sqrt(_scatter(p, state) * level + (p.burst_floor * level) ** 2) + _LEAST_SIGMA
+    return level + _reserve(state.price, level, rate, sigma) * sigma
+
+
+def _for_drift(p: Parameters, state: State, rate: float, ahead: float, drift: float) -> float:
+    """Return the requests per second to be ready for where `ahead` are expected.
+
+    `drift` is the squared relative error of that.
+    """
+    sigma = math.sqrt(_scatter(p, state) * ahead + p.drift_share * drift * ahead * ahead) + _LEAST_SIGMA
+    return ahead + _reserve(state.price, ahead, rate, sigma) * sigma
 
 
 def _reserve(price: float, level: float, rate: float, sigma: float) -> float:
