@@ -10,6 +10,7 @@ to `recitation()`.
 import argparse
 import json
 import string
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,12 +21,6 @@ SERVED_NAME: Final = "tiny-llama"
 MAX_POSITION: Final = 1 << 20
 _LINE: Final = string.ascii_lowercase + "\n"
 _SPECIAL: Final = ("<s>", "</s>")
-_HIDDEN: Final = 64
-_INTERMEDIATE: Final = 128
-_LAYERS: Final = 2
-_HEADS: Final = 2
-_KEY_VALUE_HEADS: Final = 1
-_HEAD: Final = 32
 _BYTES: Final = 256
 _VOCABULARY: Final = len(_SPECIAL) + _BYTES
 _SEED: Final = 7
@@ -33,24 +28,39 @@ _SEED: Final = 7
 _CHAT_TEMPLATE: Final = "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"
 
 
+@dataclass(frozen=True)
+class Shape:
+    """How large the model is; its answers are the same in any size."""
+
+    hidden: int = 64
+    intermediate: int = 128
+    layers: int = 2
+    heads: int = 2
+    key_value_heads: int = 1
+    head: int = 32
+
+
+TINY: Final = Shape()
+
+
 def recitation(tokens: int) -> str:
     """Return what the model answers to a prompt that ends with a line break."""
     return (_LINE * (tokens // len(_LINE) + 1))[:tokens]
 
 
-def config() -> dict[str, Any]:
+def config(shape: Shape = TINY) -> dict[str, Any]:
     """Return what is in `config.json`."""
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
         "dtype": "bfloat16",
         "vocab_size": _VOCABULARY,
-        "hidden_size": _HIDDEN,
-        "intermediate_size": _INTERMEDIATE,
-        "num_hidden_layers": _LAYERS,
-        "num_attention_heads": _HEADS,
-        "num_key_value_heads": _KEY_VALUE_HEADS,
-        "head_dim": _HEAD,
+        "hidden_size": shape.hidden,
+        "intermediate_size": shape.intermediate,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.key_value_heads,
+        "head_dim": shape.head,
         "hidden_act": "silu",
         "rms_norm_eps": 1e-5,
         "max_position_embeddings": MAX_POSITION,
@@ -61,13 +71,13 @@ def config() -> dict[str, Any]:
     }
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, shape: Shape = TINY) -> None:
     """Write the model into `folder`, the same bytes each time."""
     folder.mkdir(parents=True, exist_ok=True)
-    _dump(folder / "config.json", config())
+    _dump(folder / "config.json", config(shape))
     _dump(folder / "tokenizer.json", _tokenizer())
     _dump(folder / "tokenizer_config.json", _tokenizer_config())
-    (folder / "model.safetensors").write_bytes(_safetensors(_weights()))
+    (folder / "model.safetensors").write_bytes(_safetensors(_weights(shape)))
 
 
 def _dump(path: Path, content: dict[str, Any]) -> None:
@@ -112,13 +122,13 @@ def _tokenizer_config() -> dict[str, Any]:
     }
 
 
-def _weights() -> dict[str, np.ndarray]:
+def _weights(shape: Shape) -> dict[str, np.ndarray]:
     random = np.random.default_rng(_SEED)
 
     def noise(*shape: int) -> np.ndarray:
         return random.standard_normal(shape, dtype=np.float32) / np.float32(np.sqrt(shape[-1]))
 
-    codes = random.choice(np.array([-1, 1], dtype=np.float32), size=(_VOCABULARY, _HIDDEN))
+    codes = random.choice(np.array([-1, 1], dtype=np.float32), size=(_VOCABULARY, shape.hidden))
     follower = np.arange(_VOCABULARY)
     line = np.array([len(_SPECIAL) + ord(character) for character in _LINE])
     follower[line] = np.roll(line, -1)
@@ -126,21 +136,21 @@ def _weights() -> dict[str, np.ndarray]:
     head[follower] = codes
     tensors = {
         "model.embed_tokens.weight": codes,
-        "model.norm.weight": np.ones(_HIDDEN, np.float32),
+        "model.norm.weight": np.ones(shape.hidden, np.float32),
         "lm_head.weight": head,
     }
-    for number in range(_LAYERS):
+    for number in range(shape.layers):
         layer = f"model.layers.{number}"
         tensors |= {
-            f"{layer}.input_layernorm.weight": np.ones(_HIDDEN, np.float32),
-            f"{layer}.post_attention_layernorm.weight": np.ones(_HIDDEN, np.float32),
-            f"{layer}.self_attn.q_proj.weight": noise(_HEADS * _HEAD, _HIDDEN),
-            f"{layer}.self_attn.k_proj.weight": noise(_KEY_VALUE_HEADS * _HEAD, _HIDDEN),
-            f"{layer}.self_attn.v_proj.weight": noise(_KEY_VALUE_HEADS * _HEAD, _HIDDEN),
-            f"{layer}.self_attn.o_proj.weight": np.zeros((_HIDDEN, _HEADS * _HEAD), np.float32),
-            f"{layer}.mlp.gate_proj.weight": noise(_INTERMEDIATE, _HIDDEN),
-            f"{layer}.mlp.up_proj.weight": noise(_INTERMEDIATE, _HIDDEN),
-            f"{layer}.mlp.down_proj.weight": np.zeros((_HIDDEN, _INTERMEDIATE), np.float32),
+            f"{layer}.input_layernorm.weight": np.ones(shape.hidden, np.float32),
+            f"{layer}.post_attention_layernorm.weight": np.ones(shape.hidden, np.float32),
+            f"{layer}.self_attn.q_proj.weight": noise(shape.heads * shape.head, shape.hidden),
+            f"{layer}.self_attn.k_proj.weight": noise(shape.key_value_heads * shape.head, shape.hidden),
+            f"{layer}.self_attn.v_proj.weight": noise(shape.key_value_heads * shape.head, shape.hidden),
+            f"{layer}.self_attn.o_proj.weight": np.zeros((shape.hidden, shape.heads * shape.head), np.float32),
+            f"{layer}.mlp.gate_proj.weight": noise(shape.intermediate, shape.hidden),
+            f"{layer}.mlp.up_proj.weight": noise(shape.intermediate, shape.hidden),
+            f"{layer}.mlp.down_proj.weight": np.zeros((shape.hidden, shape.intermediate), np.float32),
         }
     return tensors
 

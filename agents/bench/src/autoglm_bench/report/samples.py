@@ -20,6 +20,7 @@ def samples(records: Records) -> dict[str, Any]:
         "ttft": [_number(records.ttft[row]) for row in rows],
         "itl": [_number(records.itl[row]) for row in rows],
         "duration": [_number(records.duration[row]) for row in rows],
+        "promptTokens": [tokens if (tokens := records.prompt_tokens[row]) >= 0 else None for row in rows],
         "outputTokens": [records.output_tokens[row] for row in rows],
         "phase": [records.phases[records.phase[row]] for row in rows],
         "cause": [None if records.succeeded(row) else CAUSES[records.cause[row]].value for row in rows],
