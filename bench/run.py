@@ -13,6 +13,8 @@ SCRIPTS = (
     "decide.py",
     "metrics_api.py",
     "reaction.py",
+    "simulator/published.py",
+    "simulator/real_vllm.py",
     "agent.py",
     "client.py",
     "dashboards.py",

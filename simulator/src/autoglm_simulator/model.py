@@ -31,6 +31,7 @@ class _Flight:
     decoded: int = 0
     prefills: list[Request] = field(default_factory=list)
     prefill_tokens: int = 0
+    prefill_attended: float = 0.0
     scheduled: list[Request] = field(default_factory=list)
 
 
@@ -157,7 +158,9 @@ class Engine:
             return None
         self._stuck = False
         if flight.prefills:
-            duration = self._speed.iteration(flight.decoded, decoding.context, flight.prefill_tokens)
+            duration = self._speed.iteration(
+                flight.decoded, decoding.context, flight.prefill_tokens, flight.prefill_attended
+            )
         else:
             flight.iterations = self._stride(start, horizon, self.kv.available + growth)
             self.kv.take(decoding.growth(flight.iterations) - growth)
@@ -217,6 +220,7 @@ class Engine:
 
     def _compute(self, request: Request, chunk: int, flight: _Flight) -> None:
         self.kv.take(blocks_for(request.computed + chunk) - blocks_for(request.computed))
+        flight.prefill_attended += chunk * (request.computed + chunk / 2)
         request.computed += chunk
         self._prefilling = request if request.computed < request.target else None
         flight.prefills.append(request)

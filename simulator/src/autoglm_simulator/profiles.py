@@ -31,6 +31,8 @@ class Speed:
         decode_per_context_token: Added for each token of context that a decoding sequence attends to.
         prefill_base: Fixed part of an iteration that only prefills.
         prefill_per_token: Added for each prompt token computed.
+        prefill_per_context_token: Added for each token that a computed one attends to: in long prompts a token takes
+            longer than in short ones. 0 in the profiles whose sources do not tell.
     """
 
     decode_base: float
@@ -38,15 +40,24 @@ class Speed:
     decode_per_context_token: float
     prefill_base: float
     prefill_per_token: float
+    prefill_per_context_token: float = 0.0
 
-    def iteration(self, sequences: int, context: int, prefill: int) -> float:
-        """Return the duration of one iteration of `sequences` decodes over `context` tokens and `prefill` tokens."""
+    def iteration(self, sequences: int, context: int, prefill: int, attended: float = 0.0) -> float:
+        """Return the duration of one iteration.
+
+        Args:
+            sequences: That decode.
+            context: Tokens that they attend to, together.
+            prefill: Prompt tokens that are computed.
+            attended: Tokens that these attend to, summed over them.
+        """
         fixed = self.decode_base if sequences else self.prefill_base
         return (
             fixed
             + self.decode_per_sequence * sequences
             + self.decode_per_context_token * context
             + self.prefill_per_token * prefill
+            + self.prefill_per_context_token * attended
         )
 
     def decode_run(self, iterations: int, sequences: int, context: int) -> float:
