@@ -177,7 +177,7 @@ def test_a_kill_before_any_change_leaves_what_the_next_run_completes(hub, get, t
 def test_kills_at_any_time_leave_what_the_next_run_completes(hub, process, tmp_path):
     rng = random.Random(7)
     hub.files = tiny_model(2_000_000)
-    hub.pace = 4_000_000
+    hub.pace = 1_000_000
     kills = 0
     for _ in range(6):
         running = _start(hub, tmp_path)

@@ -1,0 +1,1 @@
+"""The custom-metrics API server: what it answers, to whom, and with which certificate."""

@@ -1,0 +1,1 @@
+"""How many replicas a deployment needs, and who writes them: pure."""
