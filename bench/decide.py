@@ -23,9 +23,9 @@ from autoglm_operator.autoscaler.pods import EnginePod, Target
 from autoglm_operator.autoscaler.snapshot import take
 from autoglm_operator.autoscaler.store import History
 from autoglm_operator.decide.bottleneck import Setup
-from autoglm_operator.decide.bounds import bounds_of
 from autoglm_operator.decide.law.capacity import SURE, Speed
-from autoglm_operator.decide.quantiles import Histogram
+from autoglm_operator.decide.scaling.bounds import bounds_of
+from autoglm_operator.decide.scaling.quantiles import Histogram
 from autoglm_operator.settings import SCRAPE_SECONDS
 
 DEPLOYMENTS = 1000

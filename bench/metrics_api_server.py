@@ -11,12 +11,12 @@ from pathlib import Path
 from aiohttp import web
 
 from autoglm_operator.api.signals import SIGNALS
-from autoglm_operator.autoscaler.access import Access
-from autoglm_operator.autoscaler.auth import Trust, read_trust
 from autoglm_operator.autoscaler.metrics import Metrics
-from autoglm_operator.autoscaler.metrics_api import MetricsApi
-from autoglm_operator.autoscaler.published import Entry, Published
-from autoglm_operator.autoscaler.tls_server import TlsServer
+from autoglm_operator.autoscaler.metrics_api.access import Access
+from autoglm_operator.autoscaler.metrics_api.auth import Trust, read_trust
+from autoglm_operator.autoscaler.metrics_api.published import Entry, Published
+from autoglm_operator.autoscaler.metrics_api.server import MetricsApi
+from autoglm_operator.autoscaler.metrics_api.tls_server import TlsServer
 from autoglm_operator.kube.client import Client
 from autoglm_operator.kube.connection import Connection
 

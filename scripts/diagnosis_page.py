@@ -11,9 +11,9 @@ from autoglm_operator.decide.bottleneck import (
     SETTLE_SECONDS,
     WINDOW_SECONDS,
 )
-from autoglm_operator.decide.elastic import ELASTIC_PERIODS
-from autoglm_operator.decide.needs import LEAST_QUEUE
-from autoglm_operator.decide.objective import BUCKETS
+from autoglm_operator.decide.scaling.elastic import ELASTIC_PERIODS
+from autoglm_operator.decide.scaling.needs import LEAST_QUEUE
+from autoglm_operator.decide.scaling.objective import BUCKETS
 from autoglm_operator.slo_metrics import SLO_GOOD, SLO_REQUESTS
 
 _INTRODUCTION = f"""# Diagnosis

@@ -12,7 +12,7 @@ from autoglm_operator import metrics as operator
 from autoglm_operator.api import names
 from autoglm_operator.api.crd import custom_resource_definition
 from autoglm_operator.autoscaler import metrics as autoscaler
-from autoglm_operator.autoscaler.documents import VERSIONS
+from autoglm_operator.autoscaler.metrics_api.documents import VERSIONS
 from autoglm_operator.cli.main import _parser
 from autoglm_operator.settings import DEFAULT_RUNBOOKS
 from autoglm_operator.slo_metrics import SLO_GOOD, SLO_REQUESTS

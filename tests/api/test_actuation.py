@@ -12,8 +12,8 @@ from autoglm_operator.apply.diff import differences
 from autoglm_operator.autoscaler.actuator import Actuator
 from autoglm_operator.autoscaler.metrics import Metrics
 from autoglm_operator.autoscaler.pods import Target
-from autoglm_operator.decide.needs import ScalingReason
-from autoglm_operator.decide.scaling import Decision
+from autoglm_operator.decide.scaling.needs import ScalingReason
+from autoglm_operator.decide.scaling.rule import Decision
 from autoglm_operator.kube.client import Client
 from autoglm_operator.kube.connection import Connection
 from autoglm_operator.kube.errors import ApiError

@@ -21,8 +21,8 @@ from autoglm_operator.autoscaler.drains import Drains
 from autoglm_operator.autoscaler.engine_metrics import EngineSample
 from autoglm_operator.autoscaler.pods import ANNOTATION_SINCE
 from autoglm_operator.autoscaler.store import History
-from autoglm_operator.decide.needs import ScalingReason
-from autoglm_operator.decide.scaling import Decision
+from autoglm_operator.decide.scaling.needs import ScalingReason
+from autoglm_operator.decide.scaling.rule import Decision
 from autoglm_operator.kube import resources
 from autoglm_operator.kube.client import Client
 from autoglm_operator.kube.connection import Connection

@@ -12,11 +12,11 @@ from autoglm_operator.api import names
 from autoglm_operator.autoscaler.memory import Memory
 from autoglm_operator.autoscaler.pods import Target
 from autoglm_operator.autoscaler.quota import SETTLE_SECONDS, Quotas
-from autoglm_operator.decide.bounds import Bounds, Limit, bounds_of
-from autoglm_operator.decide.history import MOST
-from autoglm_operator.decide.needs import ScalingReason, Signals
-from autoglm_operator.decide.quota import Footprint
-from autoglm_operator.decide.scaling import Decision
+from autoglm_operator.decide.scaling.bounds import Bounds, Limit, bounds_of
+from autoglm_operator.decide.scaling.history import MOST
+from autoglm_operator.decide.scaling.needs import ScalingReason, Signals
+from autoglm_operator.decide.scaling.quota import Footprint
+from autoglm_operator.decide.scaling.rule import Decision
 from autoglm_operator.kube.client import Client
 from autoglm_operator.kube.connection import Connection
 

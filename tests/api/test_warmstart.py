@@ -4,7 +4,7 @@ import pytest
 
 from autoglm_operator.apply.diff import differences
 from autoglm_operator.decide.plan import make_plan
-from autoglm_operator.decide.warmstart import plan_warm_start
+from autoglm_operator.decide.start.warmstart import plan_warm_start
 from autoglm_operator.observe.world import Deployment, Observed
 from autoglm_operator.render.warmstart import init_container, warm_children, warm_mounts, warm_volumes
 from autoglm_operator.settings import Images

@@ -14,7 +14,7 @@ from tests.chart.openapi import write_schemas
 from autoglm_operator.api.signals import SIGNALS
 from autoglm_operator.autoscaler import drains
 from autoglm_operator.autoscaler.pods import EnginePod
-from autoglm_operator.decide.victims import Stage
+from autoglm_operator.decide.scaling.victims import Stage
 from autoglm_operator.kube.connection import Connection
 
 pytestmark = [pytest.mark.chart, pytest.mark.api]

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 from autoglm_operator.api.v1alpha1 import EngineType, Spec
-from autoglm_operator.decide.coldstart import observed_until
 from autoglm_operator.decide.fit import Missing, architecture_of
+from autoglm_operator.decide.start.coldstart import observed_until
 from autoglm_operator.kube.reflector import Key
 from autoglm_operator.observe.engine_log import EngineLogs
 from autoglm_operator.observe.fetch import config_told

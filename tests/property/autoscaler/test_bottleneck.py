@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from autoglm_operator.autoscaler.bottleneck import status
 from autoglm_operator.decide.bottleneck import RULES, SETTLE_SECONDS, Figures, Held, Setup, diagnose, settle
-from autoglm_operator.decide.needs import Tail
+from autoglm_operator.decide.scaling.needs import Tail
 
 shares = st.floats(0, 1)
 tails = st.builds(Tail, st.floats(0, 100), st.integers(0, 10_000))

@@ -8,9 +8,10 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoglm_operator.autoscaler import agent_state, engine_metrics, selectors
+from autoglm_operator.autoscaler import agent_state, engine_metrics
 from autoglm_operator.autoscaler.engine_metrics import NAMES, ScrapeError
-from autoglm_operator.decide.quantiles import Histogram, Increase, increase, quantile
+from autoglm_operator.autoscaler.metrics_api import selectors
+from autoglm_operator.decide.scaling.quantiles import Histogram, Increase, increase, quantile
 
 numbers = st.floats().map(repr) | st.sampled_from(["NaN", "+Inf", "-1", "1e400", "0x1", "", "1 2"])
 labels = st.sampled_from(["", '{le="+Inf"}', '{le="0.5",a="b"}', '{a="\\"le=\\"1"}', "{", '{le=""}'])

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoglm_operator.api.v1alpha1 import Autoscaling
-from autoglm_operator.decide.bounds import bounds_of
-from autoglm_operator.decide.needs import ScalingReason, Signals, Tail
-from autoglm_operator.decide.scaling import ASSUMED_BATCH, Advice, Case
-from autoglm_operator.decide.scaling import decide as decide_case
+from autoglm_operator.decide.scaling.bounds import bounds_of
+from autoglm_operator.decide.scaling.needs import ScalingReason, Signals, Tail
+from autoglm_operator.decide.scaling.rule import ASSUMED_BATCH, Advice, Case
+from autoglm_operator.decide.scaling.rule import decide as decide_case
 
 counts = st.floats(0, 2000).map(round)
 shares = st.floats(0, 1)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from autoglm_operator.autoscaler.engine_metrics import EngineSample
 from autoglm_operator.autoscaler.slo import events, within
 from autoglm_operator.decide.bottleneck import Setup
-from autoglm_operator.decide.quantiles import Histogram, Increase
+from autoglm_operator.decide.scaling.quantiles import Histogram, Increase
 
 BOUNDS = (0.1, 0.5, 1.0)
 counts = st.lists(st.integers(0, 1000), min_size=4, max_size=4)

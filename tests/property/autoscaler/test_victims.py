@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoglm_operator.decide.needs import ScalingReason
-from autoglm_operator.decide.scaling import Decision
-from autoglm_operator.decide.victims import Replica, Stage, Times, follow, in_service, plan
+from autoglm_operator.decide.scaling.needs import ScalingReason
+from autoglm_operator.decide.scaling.rule import Decision
+from autoglm_operator.decide.scaling.victims import Replica, Stage, Times, follow, in_service, plan
 
 TICK = 3.0
 TIMES = Times(drain=60.0, patience=120.0)

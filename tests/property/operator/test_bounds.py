@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoglm_operator.api.v1alpha1 import Autoscaling
-from autoglm_operator.decide.bounds import bounds_of, next_change, quota_reached, widest
-from autoglm_operator.decide.quota import Footprint, Quota, QuotaRoom, room_of
-from autoglm_operator.decide.schedule import Calendar
+from autoglm_operator.decide.scaling.bounds import bounds_of, next_change, quota_reached, widest
+from autoglm_operator.decide.scaling.quota import Footprint, Quota, QuotaRoom, room_of
+from autoglm_operator.decide.scaling.schedule import Calendar
 
 ZONES = ("UTC", "Europe/Berlin", "Asia/Shanghai", "America/St_Johns", "Australia/Lord_Howe", "Mars/Olympus")
 LINES = (

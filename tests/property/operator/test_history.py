@@ -6,10 +6,10 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoglm_operator.decide.bounds import Bounds
-from autoglm_operator.decide.history import MOST, Inputs, Ring, parse
-from autoglm_operator.decide.needs import ScalingReason, Signals, Tail
-from autoglm_operator.decide.scaling import Decision, Forecast
+from autoglm_operator.decide.scaling.bounds import Bounds
+from autoglm_operator.decide.scaling.history import MOST, Inputs, Ring, parse
+from autoglm_operator.decide.scaling.needs import ScalingReason, Signals, Tail
+from autoglm_operator.decide.scaling.rule import Decision, Forecast
 
 BOUNDS = Bounds(1, 8, "minReplicas is 1 and maxReplicas 8")
 anything = st.floats(allow_nan=True, allow_infinity=True)

@@ -7,7 +7,7 @@ import pytest
 from autoglm_operator.autoscaler.engine_metrics import EngineSample
 from autoglm_operator.autoscaler.pods import EnginePod
 from autoglm_operator.autoscaler.store import History
-from autoglm_operator.decide.quantiles import Histogram
+from autoglm_operator.decide.scaling.quantiles import Histogram
 
 BOUNDS = (0.1, 0.5, 1.0, 2.5, 5.0)
 

@@ -18,9 +18,9 @@ from autoglm_operator.autoscaler.metrics import Metrics
 from autoglm_operator.autoscaler.pods import Target
 from autoglm_operator.autoscaler.snapshot import take
 from autoglm_operator.autoscaler.store import History
-from autoglm_operator.decide.bounds import bounds_of
-from autoglm_operator.decide.needs import ScalingReason
-from autoglm_operator.decide.scaling import Decision
+from autoglm_operator.decide.scaling.bounds import bounds_of
+from autoglm_operator.decide.scaling.needs import ScalingReason
+from autoglm_operator.decide.scaling.rule import Decision
 from autoglm_operator.kube.errors import ApiError, ConnectionLost
 
 KEY = ("prod", "phone")

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from autoglm_operator.autoscaler.certificate import not_after
+from autoglm_operator.autoscaler.metrics_api.certificate import not_after
 
 
 def certificate(until, names=("metrics",)):

@@ -1,8 +1,8 @@
 import pytest
 
 from autoglm_operator.api.signals import SIGNALS
-from autoglm_operator.autoscaler import documents
-from autoglm_operator.autoscaler.published import Value
+from autoglm_operator.autoscaler.metrics_api import documents
+from autoglm_operator.autoscaler.metrics_api.published import Value
 
 
 @pytest.mark.parametrize(

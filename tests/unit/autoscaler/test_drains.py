@@ -12,9 +12,9 @@ from autoglm_operator.autoscaler.drains import Drains, serving_rows
 from autoglm_operator.autoscaler.engine_metrics import EngineSample
 from autoglm_operator.autoscaler.pods import EnginePod, Target
 from autoglm_operator.autoscaler.store import History
-from autoglm_operator.decide.needs import ScalingReason
-from autoglm_operator.decide.scaling import Decision
-from autoglm_operator.decide.timing import DRAIN_SECONDS, PRE_STOP_SECONDS
+from autoglm_operator.decide.scaling.needs import ScalingReason
+from autoglm_operator.decide.scaling.rule import Decision
+from autoglm_operator.decide.start.timing import DRAIN_SECONDS, PRE_STOP_SECONDS
 from autoglm_operator.kube.errors import ApiError
 
 KEY = ("prod", "phone")

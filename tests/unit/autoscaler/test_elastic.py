@@ -7,10 +7,10 @@ import pytest
 from autoglm_operator.api.v1alpha1 import Autoscaling, Tolerance
 from autoglm_operator.autoscaler.agent_state import AgentSample
 from autoglm_operator.autoscaler.store import History
-from autoglm_operator.decide.bounds import bounds_of
-from autoglm_operator.decide.elastic import ELASTIC_PERIODS, Load, limit_of, reduce
-from autoglm_operator.decide.needs import Signals
-from autoglm_operator.decide.scaling import Case, decide
+from autoglm_operator.decide.scaling.bounds import bounds_of
+from autoglm_operator.decide.scaling.elastic import ELASTIC_PERIODS, Load, limit_of, reduce
+from autoglm_operator.decide.scaling.needs import Signals
+from autoglm_operator.decide.scaling.rule import Case, decide
 
 AUTOSCALING = Autoscaling(max_replicas=8)
 SIGNALS = Signals(ready=2, running=110.0, waiting=0.0, peak=110.0, evidence=60.0)

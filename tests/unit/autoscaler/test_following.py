@@ -12,8 +12,8 @@ from autoglm_operator.autoscaler.metrics import Metrics
 from autoglm_operator.autoscaler.pods import EnginePod, Target
 from autoglm_operator.autoscaler.snapshot import take
 from autoglm_operator.decide.bottleneck import Setup
-from autoglm_operator.decide.bounds import bounds_of
-from autoglm_operator.decide.scaling import Case, Forecast, decide
+from autoglm_operator.decide.scaling.bounds import bounds_of
+from autoglm_operator.decide.scaling.rule import Case, Forecast, decide
 
 KEY = ("prod", "phone")
 STARTED = 5000.0

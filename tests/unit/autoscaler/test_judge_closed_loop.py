@@ -13,9 +13,9 @@ from autoglm_operator.autoscaler.pods import EnginePod, Target
 from autoglm_operator.autoscaler.snapshot import take
 from autoglm_operator.autoscaler.store import History
 from autoglm_operator.decide.bottleneck import Setup
-from autoglm_operator.decide.bounds import bounds_of
 from autoglm_operator.decide.law.capacity import MEAN_SHARE, Speed
-from autoglm_operator.decide.quantiles import Histogram
+from autoglm_operator.decide.scaling.bounds import bounds_of
+from autoglm_operator.decide.scaling.quantiles import Histogram
 from autoglm_simulator.replay.fluid import FluidPlant, safe_rate
 from autoglm_simulator.replay.plant import Observation
 from autoglm_simulator.replay.settings import ColdStart, Fleet

@@ -9,7 +9,7 @@ import pytest
 from autoglm_operator.autoscaler.law_feed import Seen, feed, is_sound
 from autoglm_operator.autoscaler.store import History
 from autoglm_operator.decide.bottleneck import Setup
-from autoglm_operator.decide.quantiles import Histogram
+from autoglm_operator.decide.scaling.quantiles import Histogram
 
 SETUP = Setup(ttft=1.0, itl=0.06)
 WALL = 1.8e9

@@ -20,10 +20,10 @@ from autoglm_operator.autoscaler.judge import Judge
 from autoglm_operator.autoscaler.loop import Loop
 from autoglm_operator.autoscaler.memory import Memory
 from autoglm_operator.autoscaler.metrics import Metrics
+from autoglm_operator.autoscaler.metrics_api.published import Published, Unavailable, Unknown
 from autoglm_operator.autoscaler.pods import EnginePod, Target
-from autoglm_operator.autoscaler.published import Published, Unavailable, Unknown
 from autoglm_operator.autoscaler.quota import Quotas
-from autoglm_operator.decide.elastic import ELASTIC_PERIODS
+from autoglm_operator.decide.scaling.elastic import ELASTIC_PERIODS
 from autoglm_operator.kube.errors import ApiError
 
 KEY = ("prod", "phone")

@@ -17,10 +17,10 @@ from autoglm_operator.autoscaler.memory import (
 )
 from autoglm_operator.autoscaler.memory_document import MOST_BYTES, contents
 from autoglm_operator.autoscaler.pods import Target
-from autoglm_operator.decide.bounds import Bounds, Limit
-from autoglm_operator.decide.history import MOST, Inputs, Ring
-from autoglm_operator.decide.needs import ScalingReason, Signals
-from autoglm_operator.decide.scaling import Decision
+from autoglm_operator.decide.scaling.bounds import Bounds, Limit
+from autoglm_operator.decide.scaling.history import MOST, Inputs, Ring
+from autoglm_operator.decide.scaling.needs import ScalingReason, Signals
+from autoglm_operator.decide.scaling.rule import Decision
 from autoglm_operator.kube.errors import ApiError, ConnectionLost
 
 TARGET = Target("prod", "phone", "u", 3, Autoscaling(max_replicas=9))

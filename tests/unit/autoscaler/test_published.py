@@ -1,8 +1,8 @@
 import pytest
 
 from autoglm_operator.api.signals import QUEUE_DEPTH, TTFT_P99
-from autoglm_operator.autoscaler import selectors
-from autoglm_operator.autoscaler.published import Entry, Published, Unavailable, Unknown
+from autoglm_operator.autoscaler.metrics_api import selectors
+from autoglm_operator.autoscaler.metrics_api.published import Entry, Published, Unavailable, Unknown
 
 KEY = ("prod", "phone")
 

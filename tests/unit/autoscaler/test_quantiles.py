@@ -1,6 +1,6 @@
 import pytest
 
-from autoglm_operator.decide.quantiles import Increase, increase, pool, quantile
+from autoglm_operator.decide.scaling.quantiles import Increase, increase, pool, quantile
 
 
 def test_one_histogram_is_no_increase(histogram):

@@ -3,7 +3,7 @@ from itertools import count
 import pytest
 
 from autoglm_operator.autoscaler.quota import SETTLE_SECONDS, Quotas
-from autoglm_operator.decide.quota import Footprint
+from autoglm_operator.decide.scaling.quota import Footprint
 
 KEY = ("prod", "phone")
 GPU = Footprint(gpus=1)

@@ -1,10 +1,10 @@
 import pytest
 
 from autoglm_operator.api.v1alpha1 import Autoscaling
-from autoglm_operator.decide.bounds import bounds_of
-from autoglm_operator.decide.needs import ScalingReason, Signals, Tail
-from autoglm_operator.decide.quota import QuotaRoom
-from autoglm_operator.decide.scaling import Advice, Case, decide
+from autoglm_operator.decide.scaling.bounds import bounds_of
+from autoglm_operator.decide.scaling.needs import ScalingReason, Signals, Tail
+from autoglm_operator.decide.scaling.quota import QuotaRoom
+from autoglm_operator.decide.scaling.rule import Advice, Case, decide
 
 ALL = {"queueDepth": {}, "latencyP99": {}, "memoryPressure": {}}
 QUIET = {"evidence": 60.0}

@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from autoglm_operator.api.signals import DESIRED_REPLICAS, QUEUE_DEPTH
-from autoglm_operator.autoscaler.access import Access
-from autoglm_operator.autoscaler.auth import Trust
 from autoglm_operator.autoscaler.metrics import Metrics
-from autoglm_operator.autoscaler.metrics_api import MetricsApi
-from autoglm_operator.autoscaler.published import Entry, Published
-from autoglm_operator.autoscaler.tls_server import TlsServer
+from autoglm_operator.autoscaler.metrics_api.access import Access
+from autoglm_operator.autoscaler.metrics_api.auth import Trust
+from autoglm_operator.autoscaler.metrics_api.published import Entry, Published
+from autoglm_operator.autoscaler.metrics_api.server import MetricsApi
+from autoglm_operator.autoscaler.metrics_api.tls_server import TlsServer
 from autoglm_operator.kube.client import Client
 from autoglm_operator.kube.connection import Connection
 

@@ -11,7 +11,7 @@ from autoglm_operator.autoscaler.engine_metrics import EngineSample, parse
 from autoglm_operator.autoscaler.pods import EnginePod
 from autoglm_operator.autoscaler.serving import serving
 from autoglm_operator.autoscaler.store import History
-from autoglm_operator.decide.quantiles import Histogram
+from autoglm_operator.decide.scaling.quantiles import Histogram
 
 SAMPLE = EngineSample(1.0, 0.0, 0.0, 0.0, None, None)
 

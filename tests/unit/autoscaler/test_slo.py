@@ -7,7 +7,7 @@ import pytest
 from autoglm_operator.autoscaler.engine_metrics import parse
 from autoglm_operator.autoscaler.slo import events, within
 from autoglm_operator.decide.bottleneck import Setup
-from autoglm_operator.decide.quantiles import Increase
+from autoglm_operator.decide.scaling.quantiles import Increase
 
 SETUP = Setup(max_replicas=4, ttft=1.0, itl=0.5)
 

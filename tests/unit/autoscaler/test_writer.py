@@ -6,8 +6,8 @@ from autoglm_operator.api.status import AutoscalingStatus, ScalingLimit, Serving
 from autoglm_operator.api.v1alpha1 import Autoscaling
 from autoglm_operator.autoscaler.pods import Target
 from autoglm_operator.autoscaler.writer import Latencies, Writer, next_status
-from autoglm_operator.decide.needs import ScalingReason
-from autoglm_operator.decide.scaling import Decision
+from autoglm_operator.decide.scaling.needs import ScalingReason
+from autoglm_operator.decide.scaling.rule import Decision
 from autoglm_operator.kube.errors import ApiError
 
 UP = Decision(5, ScalingReason.QUEUE, "3 → 5 replicas: 28 requests wait")

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from autoglm_operator.decide.actuation import Path
 from autoglm_operator.decide.health import assess
 from autoglm_operator.decide.judgement import judge
-from autoglm_operator.decide.limited import SCALING_LIMITED
 from autoglm_operator.decide.plan import make_plan
+from autoglm_operator.decide.scaling.actuation import Path
+from autoglm_operator.decide.scaling.limited import SCALING_LIMITED
 from autoglm_operator.observe.autoscalers import Backend, Scaler
 from autoglm_operator.observe.cluster import UNKNOWN_CLUSTER
 from autoglm_operator.render.bundle import bundle

@@ -15,7 +15,7 @@ from autoglm_operator.decide.bottleneck import (
     diagnose,
     settle,
 )
-from autoglm_operator.decide.needs import Tail
+from autoglm_operator.decide.scaling.needs import Tail
 
 SETUP = Setup(max_replicas=8, batch=100, budget=256, ttft=1.0, itl=0.1)
 QUIET = Figures(running=50.0, waiting=0.0, kv_cache=0.3, requests=5.0, step_tokens=50.0)

@@ -7,11 +7,11 @@ import pytest
 
 from autoglm_operator.api.status import Condition
 from autoglm_operator.api.v1alpha1 import EngineType, Objective
-from autoglm_operator.decide import limited
 from autoglm_operator.decide.bottleneck import RULES, Cause
 from autoglm_operator.decide.judgement import judge
-from autoglm_operator.decide.objective import BUCKETS, between_buckets
 from autoglm_operator.decide.plan import make_plan
+from autoglm_operator.decide.scaling import limited
+from autoglm_operator.decide.scaling.objective import BUCKETS, between_buckets
 from autoglm_operator.observe.world import Deployment, Observed
 from autoglm_operator.render.workload import workload
 from autoglm_operator.settings import Images

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 import pytest
 
 from autoglm_operator.api.v1alpha1 import Autoscaling
-from autoglm_operator.decide.bounds import Limit, bounds_of, next_change, quota_reached, widest
-from autoglm_operator.decide.quota import QuotaRoom
+from autoglm_operator.decide.scaling.bounds import Limit, bounds_of, next_change, quota_reached, widest
+from autoglm_operator.decide.scaling.quota import QuotaRoom
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()
 HOUR = 3600

@@ -11,10 +11,10 @@ import yaml
 from autoglm_operator.cli.decisions import WIDTH, NoDecisionError, choose, details, table
 from autoglm_operator.cli.explain import Asked, ExplainError, Memory, explain, memory_of, report, sentences
 from autoglm_operator.cli.main import main
-from autoglm_operator.decide.bounds import Bounds
-from autoglm_operator.decide.history import Inputs, Ring
-from autoglm_operator.decide.needs import ScalingReason, Signals, Tail
-from autoglm_operator.decide.scaling import Decision, Forecast
+from autoglm_operator.decide.scaling.bounds import Bounds
+from autoglm_operator.decide.scaling.history import Inputs, Ring
+from autoglm_operator.decide.scaling.needs import ScalingReason, Signals, Tail
+from autoglm_operator.decide.scaling.rule import Decision, Forecast
 
 #: 12:40 in Shanghai, a Friday.
 NOON = 1_763_700_000

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoglm_operator.decide.coldstart import RECENT, STAGES, Timeline, learn, observed_until, quantile, timeline
+from autoglm_operator.decide.start.coldstart import RECENT, STAGES, Timeline, learn, observed_until, quantile, timeline
 from autoglm_operator.observe.pod import Container, Pod
 from autoglm_operator.observe.start_log import Start, read_start
 

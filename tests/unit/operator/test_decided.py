@@ -8,7 +8,7 @@ from autoglm_operator.api import names
 from autoglm_operator.decide.decided import Decided, shape
 from autoglm_operator.decide.engine_image import engine_version
 from autoglm_operator.decide.plan import make_plan
-from autoglm_operator.decide.timing import DRAIN_SECONDS, EXIT_SECONDS, PRE_STOP_SECONDS, Timing, learned_drain
+from autoglm_operator.decide.start.timing import DRAIN_SECONDS, EXIT_SECONDS, PRE_STOP_SECONDS, Timing, learned_drain
 from autoglm_operator.observe.world import Deployment, Observed, child_ref
 from autoglm_operator.render.bundle import bundle
 from autoglm_operator.settings import Images

@@ -7,7 +7,7 @@ import pytest
 from autoglm_operator.api.status import Condition
 from autoglm_operator.decide.health import assess, refused
 from autoglm_operator.decide.reasons import Reason
-from autoglm_operator.decide.warmstart import Pods, WarmStart
+from autoglm_operator.decide.start.warmstart import Pods, WarmStart
 from autoglm_operator.observe.pod import Container, Exit, Pod
 
 

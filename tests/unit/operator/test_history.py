@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from autoglm_operator.decide.bounds import Bounds
-from autoglm_operator.decide.history import MOST, Inputs, Ring, config_name, parse
-from autoglm_operator.decide.needs import ScalingReason, Signals, Tail
-from autoglm_operator.decide.scaling import Decision, Forecast
+from autoglm_operator.decide.scaling.bounds import Bounds
+from autoglm_operator.decide.scaling.history import MOST, Inputs, Ring, config_name, parse
+from autoglm_operator.decide.scaling.needs import ScalingReason, Signals, Tail
+from autoglm_operator.decide.scaling.rule import Decision, Forecast
 
 NOW = 1_700_000_000.0
 BOUNDS = Bounds(1, 8, "minReplicas is 1 and maxReplicas 8")

@@ -13,7 +13,7 @@ from autoglm_operator.decide.law.capacity import guess
 from autoglm_operator.decide.law.law import State, decide, need_of_start
 from autoglm_operator.decide.law.parameters import Parameters
 from autoglm_operator.decide.law.types import Sample, Target
-from autoglm_operator.decide.prewarm import Prewarm, needs
+from autoglm_operator.decide.scaling.prewarm import Prewarm, needs
 
 CAPACITY = 4.0
 

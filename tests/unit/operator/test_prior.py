@@ -8,7 +8,7 @@ from autoglm_operator.api.v1alpha1 import Spec
 from autoglm_operator.decide.allocated import GpuFacts
 from autoglm_operator.decide.fit import Gpu, architecture_of
 from autoglm_operator.decide.fit.gpus import _table
-from autoglm_operator.decide.prior import active_parameters, prior_of
+from autoglm_operator.decide.scaling.prior import active_parameters, prior_of
 
 H100 = "NVIDIA-H100-80GB-HBM3"
 

@@ -1,7 +1,7 @@
 import pytest
 
 from autoglm_operator.api.v1alpha1 import Spec
-from autoglm_operator.decide.quota import Footprint, Quota, room_of
+from autoglm_operator.decide.scaling.quota import Footprint, Quota, room_of
 
 GPUS = "requests.nvidia.com/gpu"
 

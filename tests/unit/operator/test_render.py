@@ -10,7 +10,7 @@ from autoglm_operator.api.signals import DESIRED_REPLICAS, KV_CACHE_UTILIZATION,
 from autoglm_operator.api.v1alpha1 import EngineType
 from autoglm_operator.decide.engine_image import engine_image
 from autoglm_operator.decide.plan import make_plan
-from autoglm_operator.decide.timing import DRAIN_SECONDS, EXIT_SECONDS, PRE_STOP_SECONDS
+from autoglm_operator.decide.start.timing import DRAIN_SECONDS, EXIT_SECONDS, PRE_STOP_SECONDS
 from autoglm_operator.observe.world import Deployment, Observed
 from autoglm_operator.render.autoscaler import quantity
 from autoglm_operator.render.bundle import bundle

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from autoglm_operator.api.v1alpha1 import ScheduledBounds
-from autoglm_operator.decide.schedule import Calendar, ScheduleError, held_until
+from autoglm_operator.decide.scaling.schedule import Calendar, ScheduleError, held_until
 
 BERLIN = "Europe/Berlin"
 DAY = 86_400

@@ -3,8 +3,8 @@
 import pytest
 
 from autoglm_operator.decide.law.capacity import Speed
-from autoglm_operator.decide.needs import Signals, Tail
-from autoglm_operator.decide.unreachable import ITL, TTFT, unreachable
+from autoglm_operator.decide.scaling.needs import Signals, Tail
+from autoglm_operator.decide.scaling.unreachable import ITL, TTFT, unreachable
 
 SPEED = Speed(0.05, 0.001, 0.001, 128.0, 144_000.0)
 

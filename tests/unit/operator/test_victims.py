@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from autoglm_operator.decide.needs import ScalingReason
-from autoglm_operator.decide.scaling import EVIDENCE_SECONDS, Decision
-from autoglm_operator.decide.victims import (
+from autoglm_operator.decide.scaling.needs import ScalingReason
+from autoglm_operator.decide.scaling.rule import EVIDENCE_SECONDS, Decision
+from autoglm_operator.decide.scaling.victims import (
     Order,
     Replica,
     Stage,

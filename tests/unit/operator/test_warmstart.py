@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoglm_fetch import reasons as fetch_reasons
-from autoglm_operator.decide.cache import Weights, compile_folder
-from autoglm_operator.decide.fetching import FIXES, decide_next, pause_seconds
 from autoglm_operator.decide.reasons import Reason
-from autoglm_operator.decide.startup import COMPILE_SECONDS, DOWNLOAD_RATE, download_deadline, startup_seconds
-from autoglm_operator.decide.timing import STARTUP_SECONDS
-from autoglm_operator.decide.warmstart import NO_WARM_START, Pods, plan_warm_start
+from autoglm_operator.decide.start.cache import Weights, compile_folder
+from autoglm_operator.decide.start.fetching import FIXES, decide_next, pause_seconds
+from autoglm_operator.decide.start.startup import COMPILE_SECONDS, DOWNLOAD_RATE, download_deadline, startup_seconds
+from autoglm_operator.decide.start.timing import STARTUP_SECONDS
+from autoglm_operator.decide.start.warmstart import NO_WARM_START, Pods, plan_warm_start
 from autoglm_operator.errors import Terminal
 from autoglm_operator.observe.fetch import FetchRun, Outcome, fetch_pod_of
 from autoglm_operator.observe.pod import Container, Exit, Pod

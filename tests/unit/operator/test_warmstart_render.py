@@ -9,7 +9,7 @@ from autoglm_fetch.options import parse
 from autoglm_fetch.source import Source
 from autoglm_operator.api import names
 from autoglm_operator.api.v1alpha1 import EngineType
-from autoglm_operator.decide.warmstart import NO_WARM_START, plan_warm_start
+from autoglm_operator.decide.start.warmstart import NO_WARM_START, plan_warm_start
 from autoglm_operator.render.warmstart import (
     init_container,
     warm_children,

@@ -18,9 +18,9 @@ from opentelemetry import trace
 from autoglm_operator.api import names
 from autoglm_operator.autoscaler.metrics import Metrics
 from autoglm_operator.autoscaler.pods import Key, Target
-from autoglm_operator.decide.actuation import OURS, Path
-from autoglm_operator.decide.bounds import widest
-from autoglm_operator.decide.scaling import Decision
+from autoglm_operator.decide.scaling.actuation import OURS, Path
+from autoglm_operator.decide.scaling.bounds import widest
+from autoglm_operator.decide.scaling.rule import Decision
 from autoglm_operator.kube.client import Client, Document
 from autoglm_operator.kube.errors import HTTP_CONFLICT, HTTP_INVALID, ApiError, KubeError
 from autoglm_operator.tracing import fail, link, tracer

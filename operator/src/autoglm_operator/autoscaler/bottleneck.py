@@ -20,7 +20,7 @@ from autoglm_operator.decide.bottleneck import (
     diagnose,
     settle,
 )
-from autoglm_operator.decide.needs import LEAST_QUEUE
+from autoglm_operator.decide.scaling.needs import LEAST_QUEUE
 
 #: Seconds of samples below which nothing is said.
 _LEAST_SECONDS: Final = 15.0

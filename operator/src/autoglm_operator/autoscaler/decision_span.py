@@ -13,7 +13,7 @@ from typing import Final
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from autoglm_operator.autoscaler.pods import Target
-from autoglm_operator.decide.scaling import Decision
+from autoglm_operator.decide.scaling.rule import Decision
 from autoglm_operator.tracing import tracer
 
 #: A scrape that takes longer is worth a look; most take milliseconds.

@@ -21,10 +21,20 @@ from autoglm_operator.api.v1alpha1 import PredictionMode
 from autoglm_operator.autoscaler.pods import ANNOTATION_COST_BEFORE, ANNOTATION_SINCE, EnginePod, Key, Target
 from autoglm_operator.autoscaler.snapshot import are_fresh
 from autoglm_operator.autoscaler.store import History, Row
-from autoglm_operator.decide.actuation import OURS
-from autoglm_operator.decide.scaling import Decision
-from autoglm_operator.decide.timing import DRAIN_SECONDS, PRE_STOP_SECONDS, learned_drain
-from autoglm_operator.decide.victims import Order, Plan, Replica, Stage, Times, follow, give_back, in_service, plan
+from autoglm_operator.decide.scaling.actuation import OURS
+from autoglm_operator.decide.scaling.rule import Decision
+from autoglm_operator.decide.scaling.victims import (
+    Order,
+    Plan,
+    Replica,
+    Stage,
+    Times,
+    follow,
+    give_back,
+    in_service,
+    plan,
+)
+from autoglm_operator.decide.start.timing import DRAIN_SECONDS, PRE_STOP_SECONDS, learned_drain
 from autoglm_operator.kube import resources
 from autoglm_operator.kube.client import Client, Document
 from autoglm_operator.kube.errors import HTTP_CONFLICT, HTTP_INVALID, HTTP_NOT_FOUND, ApiError, KubeError

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from autoglm_operator.decide.quantiles import Histogram
+from autoglm_operator.decide.scaling.quantiles import Histogram
 
 RUNNING: Final = "running"
 WAITING: Final = "waiting"

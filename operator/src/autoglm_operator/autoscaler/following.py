@@ -13,8 +13,8 @@ from autoglm_operator.autoscaler.pods import Key, Target
 from autoglm_operator.autoscaler.snapshot import Snapshot, are_fresh
 from autoglm_operator.autoscaler.store import Row
 from autoglm_operator.decide.bottleneck import Held
-from autoglm_operator.decide.needs import ScalingReason
-from autoglm_operator.decide.scaling import Decision
+from autoglm_operator.decide.scaling.needs import ScalingReason
+from autoglm_operator.decide.scaling.rule import Decision
 from autoglm_operator.exposition import Own
 
 logger = logging.getLogger(__name__)

@@ -23,13 +23,13 @@ from autoglm_operator.autoscaler.learned import Learned, batch_of, lead_of, para
 from autoglm_operator.autoscaler.pods import Key, Target
 from autoglm_operator.autoscaler.snapshot import AGENT_STALE_SECONDS, STALE_TICKS, Snapshot, are_fresh
 from autoglm_operator.autoscaler.store import Row
-from autoglm_operator.decide.bounds import Bounds
-from autoglm_operator.decide.elastic import Load, limit_of, reduce
 from autoglm_operator.decide.law import law, store
 from autoglm_operator.decide.law.types import Cause, Sample
 from autoglm_operator.decide.law.types import Decision as Answer
-from autoglm_operator.decide.needs import ScalingReason, Signals
-from autoglm_operator.decide.scaling import Advice, Case, Decision, Forecast, decide, doubt_of
+from autoglm_operator.decide.scaling.bounds import Bounds
+from autoglm_operator.decide.scaling.elastic import Load, limit_of, reduce
+from autoglm_operator.decide.scaling.needs import ScalingReason, Signals
+from autoglm_operator.decide.scaling.rule import Advice, Case, Decision, Forecast, decide, doubt_of
 
 #: Pods that have not become ready for so long, or for so many times the usual, may never be: they are no reason to keep
 #: others.

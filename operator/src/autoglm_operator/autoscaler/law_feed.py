@@ -25,7 +25,7 @@ from autoglm_operator.autoscaler.snapshot import STALE_TICKS, are_fresh
 from autoglm_operator.autoscaler.store import History, Row
 from autoglm_operator.decide.bottleneck import Setup
 from autoglm_operator.decide.law.types import Sample
-from autoglm_operator.decide.quantiles import Histogram
+from autoglm_operator.decide.scaling.quantiles import Histogram
 from autoglm_operator.slo_metrics import ITL, TTFT
 
 #: Over which the tokens of a request are counted.

@@ -11,15 +11,15 @@ from autoglm_operator.api.types import seconds
 from autoglm_operator.api.v1alpha1 import Autoscaling, PredictionMode
 from autoglm_operator.autoscaler.pods import Target
 from autoglm_operator.decide.bottleneck import Setup
-from autoglm_operator.decide.bounds import Bounds
 from autoglm_operator.decide.law import store
 from autoglm_operator.decide.law.capacity import BELIEVED, SURE, Capacity, guess
 from autoglm_operator.decide.law.law import State
 from autoglm_operator.decide.law.parameters import Parameters
 from autoglm_operator.decide.law.types import Target as Goal
-from autoglm_operator.decide.needs import Signals
-from autoglm_operator.decide.scaling import ASSUMED_BATCH
-from autoglm_operator.decide.unreachable import ITL, TTFT, unreachable
+from autoglm_operator.decide.scaling.bounds import Bounds
+from autoglm_operator.decide.scaling.needs import Signals
+from autoglm_operator.decide.scaling.rule import ASSUMED_BATCH
+from autoglm_operator.decide.scaling.unreachable import ITL, TTFT, unreachable
 
 #: Seconds from an order to a replica that serves, until one did: about what a pod takes that pulls its image and the
 #: weights of a model of 9B. More than it takes costs a little reserve, less would order too late.

@@ -18,16 +18,16 @@ from autoglm_operator.autoscaler.following import Following
 from autoglm_operator.autoscaler.judge import Judge
 from autoglm_operator.autoscaler.memory import Memory
 from autoglm_operator.autoscaler.metrics import Metrics
+from autoglm_operator.autoscaler.metrics_api.published import Entry, Published
 from autoglm_operator.autoscaler.pods import EnginePod, Key, Target
-from autoglm_operator.autoscaler.published import Entry, Published
 from autoglm_operator.autoscaler.quota import Quotas
 from autoglm_operator.autoscaler.scrape import Scraper
 from autoglm_operator.autoscaler.serving import serving
 from autoglm_operator.autoscaler.snapshot import Snapshot, take
 from autoglm_operator.autoscaler.store import History, Store
 from autoglm_operator.autoscaler.writer import Latencies, Writer
-from autoglm_operator.decide.bounds import bounds_of
-from autoglm_operator.decide.scaling import Decision
+from autoglm_operator.decide.scaling.bounds import bounds_of
+from autoglm_operator.decide.scaling.rule import Decision
 from autoglm_operator.exposition import exemplar
 from autoglm_operator.tracing import traceparent
 

@@ -13,20 +13,20 @@ from typing import Final
 
 from aiohttp import web
 
-from autoglm_operator.autoscaler.access import Access
 from autoglm_operator.autoscaler.actuator import Actuator
-from autoglm_operator.autoscaler.auth import REFRESH_SECONDS, Trust, read_trust
 from autoglm_operator.autoscaler.cluster import Cluster
 from autoglm_operator.autoscaler.drains import Drains
 from autoglm_operator.autoscaler.judge import Judge
 from autoglm_operator.autoscaler.loop import Loop
 from autoglm_operator.autoscaler.memory import Memory
 from autoglm_operator.autoscaler.metrics import Metrics
-from autoglm_operator.autoscaler.metrics_api import MetricsApi
-from autoglm_operator.autoscaler.published import Published
+from autoglm_operator.autoscaler.metrics_api.access import Access
+from autoglm_operator.autoscaler.metrics_api.auth import REFRESH_SECONDS, Trust, read_trust
+from autoglm_operator.autoscaler.metrics_api.published import Published
+from autoglm_operator.autoscaler.metrics_api.server import MetricsApi
+from autoglm_operator.autoscaler.metrics_api.tls_server import TlsServer
 from autoglm_operator.autoscaler.quota import Quotas
 from autoglm_operator.autoscaler.scrape import Scraper
-from autoglm_operator.autoscaler.tls_server import TlsServer
 from autoglm_operator.autoscaler.writer import Writer
 from autoglm_operator.kube.client import Client
 from autoglm_operator.kube.connection import from_environment

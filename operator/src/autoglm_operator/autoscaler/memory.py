@@ -26,10 +26,10 @@ from autoglm_operator.api.status import ScalingLimit
 from autoglm_operator.apply.sync import controlled_by
 from autoglm_operator.autoscaler.memory_document import config_map, contents
 from autoglm_operator.autoscaler.pods import Key, Target
-from autoglm_operator.decide.bounds import Bounds, Limit
-from autoglm_operator.decide.history import DECISIONS_KEY, LAW_KEY, Inputs, Record, Ring, config_name, parse
-from autoglm_operator.decide.needs import Signals
-from autoglm_operator.decide.scaling import Decision
+from autoglm_operator.decide.scaling.bounds import Bounds, Limit
+from autoglm_operator.decide.scaling.history import DECISIONS_KEY, LAW_KEY, Inputs, Record, Ring, config_name, parse
+from autoglm_operator.decide.scaling.needs import Signals
+from autoglm_operator.decide.scaling.rule import Decision
 from autoglm_operator.kube.client import Client
 from autoglm_operator.kube.errors import ApiError, KubeError
 

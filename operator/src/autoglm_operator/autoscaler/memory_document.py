@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from autoglm_operator.api import names
 from autoglm_operator.autoscaler.pods import Target
-from autoglm_operator.decide.history import DECISIONS_KEY, LAW_KEY, config_name
+from autoglm_operator.decide.scaling.history import DECISIONS_KEY, LAW_KEY, config_name
 from autoglm_operator.kube.client import Document
 from autoglm_operator.render.meta import labels
 

@@ -5,8 +5,8 @@ from typing import Final
 
 from autoglm_operator import __version__, signal_metrics, slo_metrics
 from autoglm_operator.autoscaler.pods import Key
-from autoglm_operator.decide.actuation import OURS
-from autoglm_operator.decide.needs import ScalingReason
+from autoglm_operator.decide.scaling.actuation import OURS
+from autoglm_operator.decide.scaling.needs import ScalingReason
 from autoglm_operator.exposition import STANDARD, Exposition, exemplar
 from autoglm_operator.metric import CODE, DEPLOYMENT, EXPORT_RESULT, PYTHON, VERB, VERSION, Label, Metric
 

@@ -10,8 +10,8 @@ from autoglm_operator.api.status import Actuation, AutoscalingStatus, ColdStart,
 from autoglm_operator.api.v1alpha1 import Autoscaling, Spec, Tolerance
 from autoglm_operator.decide.bottleneck import Setup
 from autoglm_operator.decide.law.capacity import Speed
-from autoglm_operator.decide.prior import prior_of
-from autoglm_operator.decide.quota import Footprint
+from autoglm_operator.decide.scaling.prior import prior_of
+from autoglm_operator.decide.scaling.quota import Footprint
 from autoglm_operator.observe.pod import deployment_of, group_index, revision_of, seconds, worker_index
 
 Document = dict[str, Any]

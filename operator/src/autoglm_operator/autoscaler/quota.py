@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from autoglm_operator.autoscaler.pods import Key
-from autoglm_operator.decide.quota import Footprint, Quota, QuotaRoom, room_of
+from autoglm_operator.decide.scaling.quota import Footprint, Quota, QuotaRoom, room_of
 from autoglm_operator.kube.client import Client
 from autoglm_operator.kube.reflector import Reflector
 

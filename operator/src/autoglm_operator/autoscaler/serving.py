@@ -8,7 +8,7 @@ from autoglm_operator.api.status import AdapterStatus, Bottleneck, PodFault, Ser
 from autoglm_operator.autoscaler.engine_metrics import EngineSample
 from autoglm_operator.autoscaler.pods import EnginePod
 from autoglm_operator.autoscaler.store import History
-from autoglm_operator.decide.quantiles import Histogram, Increase, pool, quantile
+from autoglm_operator.decide.scaling.quantiles import Histogram, Increase, pool, quantile
 
 _P99: Final = 0.99
 #: Fewer answers tell nothing of the longest in a hundred.

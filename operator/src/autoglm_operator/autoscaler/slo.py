@@ -11,7 +11,7 @@ from typing import Final
 
 from autoglm_operator.autoscaler.engine_metrics import EngineSample
 from autoglm_operator.decide.bottleneck import Setup
-from autoglm_operator.decide.quantiles import Histogram, Increase, increase
+from autoglm_operator.decide.scaling.quantiles import Histogram, Increase, increase
 from autoglm_operator.slo_metrics import AVAILABILITY, ITL, TTFT
 
 INPUT: Final = "input"

@@ -15,9 +15,9 @@ from autoglm_operator.api.signals import (
 )
 from autoglm_operator.autoscaler.engine_metrics import EngineSample
 from autoglm_operator.autoscaler.store import History, Row
-from autoglm_operator.decide.needs import LEAST_QUEUE, Signals, Tail
-from autoglm_operator.decide.quantiles import Histogram, Increase, increase, pool, quantile
-from autoglm_operator.decide.scaling import EVIDENCE_SECONDS
+from autoglm_operator.decide.scaling.needs import LEAST_QUEUE, Signals, Tail
+from autoglm_operator.decide.scaling.quantiles import Histogram, Increase, increase, pool, quantile
+from autoglm_operator.decide.scaling.rule import EVIDENCE_SECONDS
 
 #: A sample older than this many scrape intervals is no sample.
 STALE_TICKS: Final = 3

@@ -7,8 +7,8 @@ from typing import Final
 from autoglm_operator.autoscaler.agent_state import Activity, AgentSample
 from autoglm_operator.autoscaler.engine_metrics import EngineSample
 from autoglm_operator.autoscaler.pods import EnginePod
-from autoglm_operator.decide.elastic import ELASTIC_PERIODS
-from autoglm_operator.decide.quantiles import Histogram
+from autoglm_operator.decide.scaling.elastic import ELASTIC_PERIODS
+from autoglm_operator.decide.scaling.quantiles import Histogram
 
 #: Long enough for a 99th percentile at two requests a second, short enough to follow a spike.
 WINDOW_SECONDS: Final = 60.0

@@ -10,8 +10,8 @@ from autoglm_operator.api import names
 from autoglm_operator.api.status import AutoscalingStatus, ScalingDecision, Serving
 from autoglm_operator.api.types import rfc3339
 from autoglm_operator.autoscaler.pods import Key, Target
-from autoglm_operator.decide.needs import milliseconds
-from autoglm_operator.decide.scaling import Decision
+from autoglm_operator.decide.scaling.needs import milliseconds
+from autoglm_operator.decide.scaling.rule import Decision
 from autoglm_operator.kube.client import Client, Document
 from autoglm_operator.kube.errors import ApiError, KubeError
 

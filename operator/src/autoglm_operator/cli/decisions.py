@@ -4,8 +4,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import Final
 
-from autoglm_operator.decide.history import MOST, Inputs, Record
-from autoglm_operator.decide.needs import milliseconds, plural, requests
+from autoglm_operator.decide.scaling.history import MOST, Inputs, Record
+from autoglm_operator.decide.scaling.needs import milliseconds, plural, requests
 
 #: Columns of a screen.
 WIDTH: Final = 100

@@ -12,10 +12,10 @@ from autoglm_operator.api.status import ColdStart
 from autoglm_operator.api.types import rfc3339
 from autoglm_operator.api.v1alpha1 import Autoscaling, EngineType, PredictionMode, WarmStartMode
 from autoglm_operator.cli.decisions import WIDTH, NoDecisionError, choose, details, expectation, table
-from autoglm_operator.decide.bounds import bounds_of, next_change
-from autoglm_operator.decide.history import DECISIONS_KEY, LAW_KEY, Record, config_name, parse
-from autoglm_operator.decide.objective import between_buckets
-from autoglm_operator.decide.prewarm import Prewarm, needs
+from autoglm_operator.decide.scaling.bounds import bounds_of, next_change
+from autoglm_operator.decide.scaling.history import DECISIONS_KEY, LAW_KEY, Record, config_name, parse
+from autoglm_operator.decide.scaling.objective import between_buckets
+from autoglm_operator.decide.scaling.prewarm import Prewarm, needs
 from autoglm_operator.kube.errors import HTTP_FORBIDDEN, HTTP_NOT_FOUND
 
 _ORDER: Final = ("Ready", "Reconciling", "Stalled", "ScalingActive", "ScalingLimited")

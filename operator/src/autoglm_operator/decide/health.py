@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from autoglm_operator.decide.actuation import Path
 from autoglm_operator.decide.plan import Plan
 from autoglm_operator.decide.reasons import Reason
+from autoglm_operator.decide.scaling.actuation import Path
+from autoglm_operator.decide.start.warmstart import WEIGHTS_CACHED
 from autoglm_operator.decide.trouble import (
     Trouble,
     condition,
@@ -15,7 +16,6 @@ from autoglm_operator.decide.trouble import (
     trouble_of_pods,
     waiting,
 )
-from autoglm_operator.decide.warmstart import WEIGHTS_CACHED
 from autoglm_operator.observe.pod import Pod
 from autoglm_operator.observe.world import Document, Observed
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 from typing import Final
 
 from autoglm_operator.api.v1alpha1 import EngineType
-from autoglm_operator.decide import limited
 from autoglm_operator.decide.fit import ObservedFit
 from autoglm_operator.decide.fitted import fit_status, observed_fit
 from autoglm_operator.decide.health import GPU_ALLOCATION, Health, Notice, Verdict, assess
-from autoglm_operator.decide.learned import cold_start
 from autoglm_operator.decide.plan import Plan
 from autoglm_operator.decide.reasons import Reason
+from autoglm_operator.decide.scaling import limited
+from autoglm_operator.decide.start.learned import cold_start
 from autoglm_operator.observe.world import Observed
 
 ENGINE_VERSION: Final = "EngineVersion"

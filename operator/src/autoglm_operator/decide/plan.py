@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from autoglm_operator.api.v1alpha1 import Spec
-from autoglm_operator.decide.actuation import Actuation, actuation
 from autoglm_operator.decide.allocated import CLAIM_TEMPLATE_KIND, Allocation, present_of
 from autoglm_operator.decide.allocation import allocate
 from autoglm_operator.decide.decided import Decided, decided_before, shape
@@ -15,10 +14,11 @@ from autoglm_operator.decide.parallel import Parallel, check
 from autoglm_operator.decide.probe import Probe, kept_probe, probe
 from autoglm_operator.decide.reasons import Reason
 from autoglm_operator.decide.release import Release, release
-from autoglm_operator.decide.startup import startup_seconds
+from autoglm_operator.decide.scaling.actuation import Actuation, actuation
+from autoglm_operator.decide.start.startup import startup_seconds
+from autoglm_operator.decide.start.timing import DRAIN_SECONDS, Timing, learned_drain
+from autoglm_operator.decide.start.warmstart import Pods, WarmStart, plan_warm_start
 from autoglm_operator.decide.surge import Surge, surge
-from autoglm_operator.decide.timing import DRAIN_SECONDS, Timing, learned_drain
-from autoglm_operator.decide.warmstart import Pods, WarmStart, plan_warm_start
 from autoglm_operator.errors import Terminal
 from autoglm_operator.observe.pod import Pod
 from autoglm_operator.observe.world import ChildRef, Document, Observed, child_ref

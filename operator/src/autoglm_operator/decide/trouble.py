@@ -10,7 +10,7 @@ from autoglm_operator.decide.platform import rejection_cure
 from autoglm_operator.decide.reasons import Reason
 from autoglm_operator.decide.release import failures
 from autoglm_operator.decide.signatures import SIGNATURES, Outlook
-from autoglm_operator.decide.warmstart import Pods
+from autoglm_operator.decide.start.warmstart import Pods
 from autoglm_operator.observe.pod import Pod
 from autoglm_operator.observe.world import Document, Observed
 

@@ -6,7 +6,7 @@ from autoglm_operator.api import names
 from autoglm_operator.api.signals import DESIRED_REPLICAS, KV_CACHE_UTILIZATION, QUEUE_DEPTH, TTFT_P99, Signal
 from autoglm_operator.api.types import seconds
 from autoglm_operator.api.v1alpha1 import Autoscaling
-from autoglm_operator.decide.bounds import widest
+from autoglm_operator.decide.scaling.bounds import widest
 from autoglm_operator.observe.world import Deployment
 from autoglm_operator.render.meta import metadata
 

@@ -4,10 +4,10 @@ from typing import Any
 
 from autoglm_operator.api import names
 from autoglm_operator.api.hashing import content_hash
-from autoglm_operator.decide.actuation import Path
 from autoglm_operator.decide.allocated import Method, kept_claims
 from autoglm_operator.decide.plan import Plan
-from autoglm_operator.decide.warmstart import Pods
+from autoglm_operator.decide.scaling.actuation import Path
+from autoglm_operator.decide.start.warmstart import Pods
 from autoglm_operator.observe.world import Deployment
 from autoglm_operator.render.alerts import prometheus_rule
 from autoglm_operator.render.autoscaler import horizontal_pod_autoscaler

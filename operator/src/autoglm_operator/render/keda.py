@@ -5,7 +5,7 @@ from typing import Any, Final
 from autoglm_operator.api import names
 from autoglm_operator.api.signals import DESIRED_REPLICAS
 from autoglm_operator.api.v1alpha1 import Autoscaling
-from autoglm_operator.decide.bounds import widest
+from autoglm_operator.decide.scaling.bounds import widest
 from autoglm_operator.observe.autoscalers import SCALED_OBJECT
 from autoglm_operator.observe.world import Deployment
 from autoglm_operator.render.autoscaler import behavior

@@ -8,7 +8,7 @@ from autoglm_operator.api.hashing import content_hash
 from autoglm_operator.api.v1alpha1 import EngineType, RolloutStrategy
 from autoglm_operator.decide.parallel import GROUP_KIND
 from autoglm_operator.decide.plan import Plan
-from autoglm_operator.decide.timing import EXIT_SECONDS
+from autoglm_operator.decide.start.timing import EXIT_SECONDS
 from autoglm_operator.observe.world import Deployment
 from autoglm_operator.render.meta import labels, metadata, pod_labels, workload_annotations
 

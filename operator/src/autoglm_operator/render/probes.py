@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from autoglm_operator.api import names
-from autoglm_operator.decide.timing import Timing
+from autoglm_operator.decide.start.timing import Timing
 from autoglm_operator.render.engines import EngineProcess
 
 _STARTUP_PERIOD_SECONDS: Final = 2

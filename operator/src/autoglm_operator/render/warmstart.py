@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from autoglm_operator.api import names
 from autoglm_operator.api.v1alpha1 import AccessMode, EngineType, Spec
-from autoglm_operator.decide.cache import Claim, Weights
 from autoglm_operator.decide.plan import Plan
-from autoglm_operator.decide.warmstart import FetchJob, WarmStart
+from autoglm_operator.decide.start.cache import Claim, Weights
+from autoglm_operator.decide.start.warmstart import FetchJob, WarmStart
 from autoglm_operator.observe.fetch import (
     ANNOTATION_ATTEMPT,
     ANNOTATION_REQUEST,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoglm_agent.engine.histograms import Histogram, Increase, added, quantile
-from autoglm_operator.decide import quantiles as operator
+from autoglm_operator.decide.scaling import quantiles as operator
 
 BOUNDS = (0.1, 0.5, 1.0, 5.0)
 OTHER = (0.2, 0.4, 2.0, 3.0)

@@ -1,7 +1,7 @@
 """Quantiles of what happened lately, from the cumulative histograms that engines expose: pure.
 
-The same rule as the operator's `decide/quantiles.py`; a test holds the two equal. The operator keeps whole histories
-of many engines, and the agent keeps running sums of one.
+The same rule as the operator's `decide/scaling/quantiles.py`; a test holds the two equal. The operator keeps whole
+histories of many engines, and the agent keeps running sums of one.
 """
 
 from array import array

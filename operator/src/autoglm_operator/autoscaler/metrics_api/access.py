@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from autoglm_operator.autoscaler.auth import User
+from autoglm_operator.autoscaler.metrics_api.auth import User
 from autoglm_operator.kube.client import Client, Document
 
 #: As kube-apiserver's own delegating authorizer: a right that is given or taken counts after so long.

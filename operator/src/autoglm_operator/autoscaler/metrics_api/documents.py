@@ -9,7 +9,7 @@ from autoglm_operator import __version__
 from autoglm_operator.api import names
 from autoglm_operator.api.signals import SIGNALS
 from autoglm_operator.api.types import rfc3339
-from autoglm_operator.autoscaler.published import Value
+from autoglm_operator.autoscaler.metrics_api.published import Value
 from autoglm_operator.autoscaler.store import WINDOW_SECONDS
 
 Document = dict[str, Any]

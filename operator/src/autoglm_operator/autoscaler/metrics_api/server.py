@@ -10,11 +10,11 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from autoglm_operator.autoscaler import documents, selectors
-from autoglm_operator.autoscaler.access import Access, Attributes
-from autoglm_operator.autoscaler.auth import Trust, Unauthenticated, User
 from autoglm_operator.autoscaler.metrics import Metrics
-from autoglm_operator.autoscaler.published import Published, Unavailable, Unknown
+from autoglm_operator.autoscaler.metrics_api import documents, selectors
+from autoglm_operator.autoscaler.metrics_api.access import Access, Attributes
+from autoglm_operator.autoscaler.metrics_api.auth import Trust, Unauthenticated, User
+from autoglm_operator.autoscaler.metrics_api.published import Published, Unavailable, Unknown
 from autoglm_operator.kube.errors import KubeError
 
 logger = logging.getLogger(__name__)

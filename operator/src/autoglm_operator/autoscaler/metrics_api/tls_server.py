@@ -8,8 +8,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from autoglm_operator.autoscaler.auth import Trust, server_context
-from autoglm_operator.autoscaler.certificate import not_after
+from autoglm_operator.autoscaler.metrics_api.auth import Trust, server_context
+from autoglm_operator.autoscaler.metrics_api.certificate import not_after
 
 logger = logging.getLogger(__name__)
 

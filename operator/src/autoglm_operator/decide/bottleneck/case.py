@@ -6,7 +6,7 @@ from typing import Final, Self
 
 from autoglm_operator.api.types import seconds
 from autoglm_operator.api.v1alpha1 import KvCacheDType, Spec
-from autoglm_operator.decide.needs import LEAST_QUEUE, Tail
+from autoglm_operator.decide.scaling.needs import LEAST_QUEUE, Tail
 
 #: Over which the figures are averaged.
 WINDOW_SECONDS: Final = 60.0

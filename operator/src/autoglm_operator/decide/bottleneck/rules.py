@@ -23,7 +23,7 @@ from autoglm_operator.decide.bottleneck.case import (
     Case,
     Cause,
 )
-from autoglm_operator.decide.needs import milliseconds
+from autoglm_operator.decide.scaling.needs import milliseconds
 
 
 @dataclass(frozen=True, slots=True)

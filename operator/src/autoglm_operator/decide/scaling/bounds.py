@@ -16,8 +16,8 @@ from typing import Final
 
 from autoglm_operator.api.status import ScalingLimit
 from autoglm_operator.api.v1alpha1 import Autoscaling, ScheduledBounds
-from autoglm_operator.decide.quota import QuotaRoom
-from autoglm_operator.decide.schedule import ScheduleError, held_until
+from autoglm_operator.decide.scaling.quota import QuotaRoom
+from autoglm_operator.decide.scaling.schedule import ScheduleError, held_until
 
 _MESSAGE_LENGTH: Final = 512
 #: Starts and ends that are looked through for the next change: schedules that never end bring none.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from autoglm_operator.api.v1alpha1 import Tolerance
-from autoglm_operator.decide.needs import Signals
+from autoglm_operator.decide.scaling.needs import Signals
 
 #: An agent's request counts once it was in so many of its answers in a row.
 ELASTIC_PERIODS: Final = 3

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Final, Self
 from pydantic import Field, TypeAdapter, ValidationError
 
 from autoglm_operator.api.types import ApiModel, rfc3339
-from autoglm_operator.decide.bounds import Bounds
-from autoglm_operator.decide.needs import Signals
-from autoglm_operator.decide.scaling import Decision
+from autoglm_operator.decide.scaling.bounds import Bounds
+from autoglm_operator.decide.scaling.needs import Signals
+from autoglm_operator.decide.scaling.rule import Decision
 
 #: Records that are kept.
 MOST: Final = 100

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from autoglm_operator.api.v1alpha1 import Tolerance
-from autoglm_operator.decide.actuation import Path
 from autoglm_operator.decide.bottleneck import WELL, Cause, Finding
-from autoglm_operator.decide.elastic import ELASTIC_PERIODS
 from autoglm_operator.decide.health import Notice, Verdict
 from autoglm_operator.decide.plan import Plan
 from autoglm_operator.decide.reasons import Reason
+from autoglm_operator.decide.scaling.actuation import Path
+from autoglm_operator.decide.scaling.elastic import ELASTIC_PERIODS
 from autoglm_operator.observe.world import Observed
 
 BOTTLENECK: Final = "Bottleneck"

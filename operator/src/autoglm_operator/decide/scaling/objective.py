@@ -7,7 +7,7 @@ from typing import Final
 
 from autoglm_operator.api.types import seconds
 from autoglm_operator.api.v1alpha1 import EngineType, Objective
-from autoglm_operator.decide.needs import milliseconds
+from autoglm_operator.decide.scaling.needs import milliseconds
 
 _VLLM_TTFT: Final = (
     *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75),

@@ -20,10 +20,10 @@ from typing import Final
 from autoglm_operator.api.status import ScalingLimit
 from autoglm_operator.api.types import seconds
 from autoglm_operator.api.v1alpha1 import Autoscaling
-from autoglm_operator.decide.bounds import Bounds, quota_reached
 from autoglm_operator.decide.law.explain import unless
 from autoglm_operator.decide.law.parameters import Parameters
-from autoglm_operator.decide.needs import (
+from autoglm_operator.decide.scaling.bounds import Bounds, quota_reached
+from autoglm_operator.decide.scaling.needs import (
     LEAST_QUEUE,
     Need,
     ScalingReason,

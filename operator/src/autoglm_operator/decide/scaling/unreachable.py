@@ -9,7 +9,7 @@ from typing import Final
 
 from autoglm_operator.api.status import ScalingLimit
 from autoglm_operator.decide.law.capacity import Speed
-from autoglm_operator.decide.needs import Signals, Tail, milliseconds
+from autoglm_operator.decide.scaling.needs import Signals, Tail, milliseconds
 
 OBJECTIVE_UNREACHABLE: Final = "ObjectiveUnreachable"
 TTFT: Final = "TTFT"

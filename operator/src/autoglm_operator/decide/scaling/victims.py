@@ -29,8 +29,8 @@ from math import inf
 from typing import Final
 
 from autoglm_operator.api import names
-from autoglm_operator.decide.needs import ScalingReason, plural
-from autoglm_operator.decide.scaling import EVIDENCE_SECONDS, Decision
+from autoglm_operator.decide.scaling.needs import ScalingReason, plural
+from autoglm_operator.decide.scaling.rule import EVIDENCE_SECONDS, Decision
 
 
 class Stage(StrEnum):

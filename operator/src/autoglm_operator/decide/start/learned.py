@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from autoglm_operator.decide.coldstart import learn, timeline
+from autoglm_operator.decide.start.coldstart import learn, timeline
 from autoglm_operator.observe.fetch import ANNOTATION_WEIGHTS
 from autoglm_operator.observe.pod import seconds
 from autoglm_operator.observe.world import Observed

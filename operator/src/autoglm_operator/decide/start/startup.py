@@ -3,7 +3,7 @@
 import math
 from typing import Final
 
-from autoglm_operator.decide.timing import STARTUP_SECONDS
+from autoglm_operator.decide.start.timing import STARTUP_SECONDS
 
 #: Bytes per second where nothing was measured: a line of 200 Mbit/s. An assumption on the safe side, not a measurement.
 DOWNLOAD_RATE: Final = 25e6

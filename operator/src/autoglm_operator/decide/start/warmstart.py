@@ -20,10 +20,10 @@ from typing import Any, Final
 from autoglm_operator.api.hashing import content_hash
 from autoglm_operator.api.quantity import GIBIBYTE, MEBIBYTE
 from autoglm_operator.api.v1alpha1 import Spec, WarmStartMode
-from autoglm_operator.decide.cache import Claim, Weights, compile_folder, plan_claim, weights_of
-from autoglm_operator.decide.fetching import Next, decide_next, explain
 from autoglm_operator.decide.reasons import Reason
-from autoglm_operator.decide.startup import download_deadline
+from autoglm_operator.decide.start.cache import Claim, Weights, compile_folder, plan_claim, weights_of
+from autoglm_operator.decide.start.fetching import Next, decide_next, explain
+from autoglm_operator.decide.start.startup import download_deadline
 from autoglm_operator.observe.fetch import ANNOTATION_WEIGHTS, FetchRun, Outcome
 from autoglm_operator.observe.pod import Pod
 from autoglm_operator.observe.world import ChildRef, Document, Observed
