@@ -12,6 +12,7 @@ SCRIPTS = (
     "operator_scale.py",
     "decide.py",
     "metrics_api.py",
+    "scrape.py",
     "reaction.py",
     "simulator/published.py",
     "simulator/real_vllm.py",

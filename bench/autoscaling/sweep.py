@@ -39,8 +39,6 @@ GRIDS: dict[str, Sequence[Target]] = {
 #: Peers that come near the law: they get every seed, and targets between those around 99 %.
 NEAR = ("keda-inflight", "llmd-slo", "dynamo", "oracle")
 WANTED = 0.99
-_WARM = 6 * 3600
-"""Seconds before the count from which peers are replayed: they learn nothing that takes longer."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +79,15 @@ class Bench:
             self._traffic = make_traffic(self.case.trace, self.case.mean_rate, self._last, self.seed)
         return self._traffic
 
-    def _conditions(self, start: int = 0) -> Conditions:
-        whole = self.traffic()
-        part = whole if not start else _from(whole, start)
-        return Conditions(self._fleet, part, 1000.0, 250.0)
+    def _conditions(self) -> Conditions:
+        return Conditions(self._fleet, self.traffic(), 1000.0, 250.0)
 
-    def _replay(self, policy: Policy, conditions: Conditions, start: int, *, undrain: bool = False) -> Result:
+    def _replay(self, policy: Policy, conditions: Conditions, *, undrain: bool = False) -> Result:
         rate = conditions.traffic.rate
         each = conditions.safe_rate
         initial = max(1, math.ceil(rate[0] / each / 0.7))
         plant = FluidPlant(self._fleet, conditions.traffic, initial, self.seed, undrain=undrain)
-        return replay(plant, policy, rate, each, self._first - start, self._last - start)
+        return replay(plant, policy, rate, each, self._first, self._last)
 
     def peer(self, name: str) -> list[Point]:
         """Return the replays of a peer over its targets; for the near ones also between those around 99 %."""
@@ -106,12 +102,11 @@ class Bench:
     def _point(self, name: str, target: Target) -> Point:
         found = self._kept.find(self.case, self.seed, name, target)
         if found is None:
-            start = max(0, self._first - _WARM)
-            conditions = self._conditions(start)
+            conditions = self._conditions()
             numbers = target
             if name == "static":
                 numbers = (float(max(1, round(target[0] * conditions.peak))),)
-            found = self._replay(PEERS[name].make(conditions, numbers), conditions, start)
+            found = self._replay(PEERS[name].make(conditions, numbers), conditions)
             self._kept.add(self.case, self.seed, name, target, found)
         return Point(target, self.seed, found)
 
@@ -127,13 +122,7 @@ class Bench:
         """Return the replay of our law: through the HPA, or with its answers written by itself."""
         law = LawPolicy(self._fleet, parameters, prior, reactive=reactive)
         policy: Policy = law if direct else HpaPath(law)
-        return Point((), self.seed, self._replay(policy, self._conditions(), 0, undrain=undrain))
-
-
-def _from(traffic: Traffic, start: int) -> Traffic:
-    return Traffic(
-        traffic.rate[start:], traffic.arrivals[start:], traffic.input_tokens[start:], traffic.output_tokens[start:]
-    )
+        return Point((), self.seed, self._replay(policy, self._conditions(), undrain=undrain))
 
 
 def _between(line: Sequence[Point]) -> Target | None:
