@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, Self
 
 import numpy as np
 
 from autoglm_simulator.profiles import Speed
+
+#: By which a P50 may be off.
+BAR: Final = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +19,11 @@ class Decoding:
     sequences: float
     context: float
     seconds: float
+
+    @classmethod
+    def of(cls, sequences: float, prompt: float, answer: float, seconds: float) -> Self:
+        """Return the step of sequences that are half way through their answers, on average."""
+        return cls(sequences, prompt + answer / 2, seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -297,6 +297,19 @@ def shared_operators(cluster, shared_namespace, tmp_path_factory) -> Iterator[Op
     yield from _operators(cluster, shared_namespace, tmp_path_factory.mktemp("operators"))
 
 
+@pytest.fixture(scope="module")
+def operator(shared_operators) -> Operator:
+    """Start one operator for the namespace of one module."""
+    return shared_operators.start()
+
+
+@pytest.fixture
+def here(operator, shared_namespace) -> str:
+    """Return the namespace that the module's operator serves."""
+    assert operator.process.poll() is None, operator.log.read_text()
+    return shared_namespace
+
+
 class Audit:
     """Reads what the API server was asked to do, from the moment this was made."""
 

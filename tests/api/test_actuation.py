@@ -30,17 +30,6 @@ OBJECT = "v1beta2.custom.metrics.k8s.io"
 KEDA_CRD = Path(__file__).parents[1] / "third_party" / "scaledobjects.v2.21.0.crd.yaml"
 
 
-@pytest.fixture(scope="module")
-def operator(shared_operators):
-    return shared_operators.start()
-
-
-@pytest.fixture
-def here(operator, shared_namespace):
-    assert operator.process.poll() is None, operator.log.read_text()
-    return shared_namespace
-
-
 @pytest.fixture
 def seen(cluster):
     """Return path, status and reason of ScalingActive, and whether there is an HPA of ours."""

@@ -21,18 +21,6 @@ WAITING = {"Starting", "Unschedulable"}
 AUTOSCALING = {"maxReplicas": 3, "scaleDownHold": "1m"}
 
 
-@pytest.fixture(scope="module")
-def operator(shared_operators):
-    return shared_operators.start()
-
-
-@pytest.fixture
-def here(operator, shared_namespace):
-    """Return the namespace that the operator serves."""
-    assert operator.process.poll() is None, operator.log.read_text()
-    return shared_namespace
-
-
 @pytest.fixture
 def live(cluster, here):
     """Return a child, or `None`."""

@@ -247,7 +247,7 @@ def _with_causes(decision: Decision, target: Target, answer: Answer | None) -> D
     forecast = None
     if answer is not None:
         weighed += [(item.cause, item.replicas) for item in answer.candidates]
-        lead = law.lead_of(parameters(0.0), lead_of(target))
+        lead = law.horizon(parameters(0.0), lead_of(target))
         forecast = Forecast(answer.demand, answer.capacity, answer.expected, answer.upper, lead)
     return replace(decision, forecast=forecast, candidates=tuple(sorted(weighed, key=_by_replicas)))
 

@@ -47,8 +47,7 @@ def next_status(
         now: Unix time.
     """
     before = before or AutoscalingStatus()
-    # While replicas finish their requests the number stays, and the sentence says what is going on.
-    same = before.desired_replicas == decision.to and before.draining == decision.draining
+    same = _is_told(before, decision)
     # Their numbers move all the time.
     limited = [limit.reason for limit in before.limits] != [limit.reason for limit in decision.limits]
     if same and not limited and _close(before.ttft_p99, latencies.ttft) and _close(before.itl_p99, latencies.itl):
@@ -75,10 +74,12 @@ def _decision(before: int | None, ordered: int, decision: Decision, now: float) 
     )
 
 
-def _is_another(before: AutoscalingStatus | None, decision: Decision | None) -> bool:
-    if decision is None or before is None:
-        return decision is not None
-    return (before.desired_replicas, before.draining) != (decision.to, decision.draining)
+def _is_told(before: AutoscalingStatus, decision: Decision) -> bool:
+    """Whether the sentence that is written is about this decision.
+
+    While replicas finish their requests the number stays, and the sentence says how far they are.
+    """
+    return (before.desired_replicas, before.draining) == (decision.to, decision.draining)
 
 
 def _text(value: float | None) -> str | None:
@@ -130,7 +131,8 @@ class Writer:
         """
         key = target.key
         last = self._written.get(key)
-        pause = DECISION_PAUSE_SECONDS if _is_another(target.status, decision) else PAUSE_SECONDS
+        told = decision is None or _is_told(target.status or AutoscalingStatus(), decision)
+        pause = PAUSE_SECONDS if told else DECISION_PAUSE_SECONDS
         if not self._is_leader() or (last is not None and self._clock() - last < pause):
             return
         news = next_status(target.status, target.replicas, decision, latencies, time.time()) if decision else None

@@ -23,9 +23,9 @@ NAMES = ("", " by their trend", " as one day before", " as one week before")
 """How a sentence names each model."""
 QUANTILE = 0.9
 _MODELS = 4
-_DAY_BINS = 288
+DAY_BINS = 288
 _WEEK_BINS = 2016
-_SEASONS = (0, 0, _DAY_BINS, _WEEK_BINS)
+_SEASONS = (0, 0, DAY_BINS, _WEEK_BINS)
 KEPT = _WEEK_BINS + 2
 _SCORE_SECONDS = 60.0
 _GAIN = 0.03
@@ -52,7 +52,7 @@ _MOST_SCALE = 2.0
 _MOST_OFFSET = 2.0
 _LEAST_RATE = 0.1
 _LEAST_LOSS = 1e-9
-_FORGET = 2 * _DAY_BINS * BIN
+_FORGET = 2 * DAY_BINS * BIN
 """Seconds without a tick after which nothing of the past is kept."""
 
 
@@ -131,7 +131,7 @@ class Models:
             return
         while missed >= BIN and bins:
             kept = len(bins)
-            season = _WEEK_BINS if kept >= _WEEK_BINS else _DAY_BINS if kept >= _DAY_BINS else 1
+            season = _WEEK_BINS if kept >= _WEEK_BINS else DAY_BINS if kept >= DAY_BINS else 1
             bins.append(bins[kept - season])
             missed -= BIN
         del bins[:-KEPT]

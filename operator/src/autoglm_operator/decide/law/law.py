@@ -22,7 +22,7 @@ from autoglm_operator.decide.law.capacity import Capacity
 from autoglm_operator.decide.law.demand import Demand
 from autoglm_operator.decide.law.explain import Numbers, reason, sentence
 from autoglm_operator.decide.law.forecast import BIN as BIN_SECONDS
-from autoglm_operator.decide.law.forecast import NAMES
+from autoglm_operator.decide.law.forecast import DAY_BINS, NAMES
 from autoglm_operator.decide.law.parameters import DAY, Parameters
 from autoglm_operator.decide.law.period import BIN
 from autoglm_operator.decide.law.types import Candidate, Cause, Decision, Sample, Target
@@ -31,7 +31,6 @@ _LEAST_SIGMA = 1e-6
 _LEAST_EXPONENT = 0.1
 _LEAST_ITL = 1e-5
 """Seconds; no engine takes a step in less, and what is learned from a smaller one is beyond all numbers."""
-_DAY_BINS = int(DAY / BIN_SECONDS)
 _LEAST_DAY = 0.05
 """Requests per second below which the price moves as at this rate."""
 
@@ -67,7 +66,7 @@ def decide(p: Parameters, target: Target, state: State, sample: Sample) -> Decis
     if wrong := _wrong(sample):
         replicas = max(target.min_replicas, min(target.max_replicas, sample.ordered))
         return Decision(replicas, Cause.DOUBT, f"{replicas} replicas as ordered: {wrong}")
-    lead = lead_of(p, target.lead)
+    lead = horizon(p, target.lead)
     rate = _observe(p, target, lead, state, sample)
     candidates, numbers = _candidates(p, target, lead, state, sample, rate)
     need = max(candidate.replicas for candidate in candidates)
@@ -170,9 +169,9 @@ def need_of_start(p: Parameters, state: State, rate: float, start: float, learne
         start: seconds that a replica takes to serve.
         learned: seconds that it takes at present, which the state was learned with.
     """
-    lead = lead_of(p, start)
-    drift = state.demand.drift * lead / lead_of(p, learned)
-    levels = state.demand.models.bins[-_DAY_BINS:] or [max(0.0, state.demand.level)]
+    lead = horizon(p, start)
+    drift = state.demand.drift * lead / horizon(p, learned)
+    levels = state.demand.models.bins[-DAY_BINS:] or [max(0.0, state.demand.level)]
     needed = 0.0
     for place, level in enumerate(levels):
         ahead = max(level, _between(levels, place + lead / BIN_SECONDS))
@@ -188,7 +187,7 @@ def _between(levels: Sequence[float], place: float) -> float:
     return levels[whole] + (levels[whole + 1] - levels[whole]) * (place - whole)
 
 
-def lead_of(p: Parameters, start: float) -> float:
+def horizon(p: Parameters, start: float) -> float:
     """Return the seconds that are looked ahead for starts that take `start` seconds."""
     return p.lead_factor * start + p.lead_more
 
